@@ -1,0 +1,53 @@
+# Everything runs in .venv, made with any Python 3.11 or newer: make PYTHON=python3.12 …
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help setup setup-test demo parts screenshot bench test check format clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.venv/made: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pumasi needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[meters]"
+	@touch $@
+
+.venv/made-test: .venv/made
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[meters,test]"
+	$(PIP) install --quiet --constraint constraints.txt --target .stubs micropython-esp32-stubs
+	@touch $@
+
+setup: .venv/made  ## make the environment in .venv
+
+setup-test: .venv/made-test  ## … with what the tests and checks need
+
+demo: .venv/made  ## a street of real homes trades: http://localhost:8000
+	@$(BIN)/pumasi demo $(ARGS)
+
+parts: .venv/made-test  ## unpack the Debian parts that tests need into .parts, as far as they are not installed
+	@$(BIN)/python tests/parts.py mosquitto influxdb chromium
+
+screenshot: parts  ## the README's picture, made from a running demo
+	$(BIN)/python docs/picture.py docs/household.png
+
+bench: .venv/made-test  ## measure: docs/benchmarks.md says what
+	$(BIN)/python -m benchmarks.demo
+
+test: .venv/made-test parts  ## check, then run every test
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/made-test  ## what CI asks of the code: format, lint, types
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/pyright --project firmware/device
+
+format: .venv/made-test  ## put the code into shape
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+
+clean:  ## remove what make made
+	rm -rf .venv .parts .stubs .pumasi build dist *.egg-info

@@ -1,0 +1,1 @@
+"""The message contract, the identities, and the brokers that carry it."""

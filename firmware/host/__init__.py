@@ -1,0 +1,1 @@
+"""CPython tools around the meter: street data, simulated fleets."""

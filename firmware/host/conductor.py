@@ -1,0 +1,217 @@
+"""The conductor of a simulated street: children that share one lock-step clock.
+
+Each child (a meter's firmware, the light fleet, the market) is told the time by lines on its
+standard input and answers with lines of JSON on its standard output. The next interval starts when
+the gate of the last has closed, so that an accelerated run is repeatable.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+RESTARTS_BOUND = 20
+"""A child that ends this often has something wrong that starting it again does not mend."""
+
+
+class Said(NamedTuple):
+    """A line from a child's standard output; None when the child has ended."""
+
+    child: Child
+    event: dict[str, Any] | None
+
+
+class ConductorError(RuntimeError):
+    """The run cannot go on; the message says which child, and where its log lies."""
+
+
+class Child:
+    """A process under the conductor. It gets a session of its own, so that Ctrl-C reaches only the conductor."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        said: queue.SimpleQueue[Said],
+        directory: Path | None,
+        environment: Mapping[str, str] | None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.restarts = -1
+        self._command = list(command)
+        self._directory = directory
+        self._environment = environment
+        self._said = said
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again. Raises ConductorError when it has ended too often."""
+        self.restarts += 1
+        if self.restarts > RESTARTS_BOUND:
+            raise ConductorError(f"{self.name} ended {self.restarts} times; its log is {self.log}")
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._directory,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            with suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    self._said.put(Said(self, event))
+        process.wait()
+        if process is self._process:
+            self._said.put(Said(self, None))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input; a child that has just ended does not hear it."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError, OSError, ValueError):
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+
+    def tick(self, now: int) -> None:
+        self.tell(f"tick {now}")
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM, and the end of standard input."""
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError, OSError):
+            self._process.stdin.close()
+
+    def end(self, deadline_s: float) -> None:
+        """Wait for it until ``deadline_s`` (monotonic), then kill it."""
+        try:
+            self._process.wait(max(0.0, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Children:
+    """The children of a run, started one by one and ended together; their logs lie in ``logs``."""
+
+    def __init__(self, logs: Path) -> None:
+        self.said: queue.SimpleQueue[Said] = queue.SimpleQueue()
+        self._logs = logs
+        self._all: list[Child] = []
+
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        directory: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Child:
+        child = Child(name, command, self._logs / f"{name}.log", self.said, directory, environment)
+        self._all.append(child)
+        return child
+
+    def end(self, within_s: float) -> None:
+        """Ask all to stop; kill those that are still there after ``within_s``."""
+        deadline_s = time.monotonic() + within_s
+        for child in self._all:
+            child.ask_to_stop()
+        for child in self._all:
+            child.end(deadline_s)
+
+
+class Conductor:
+    """The clock of a run: the market first, then the meters, one interval after the other.
+
+    ``others`` hear no clock; like the rest they are started again when they end.
+    """
+
+    def __init__(
+        self, market: Child, meters: Sequence[Child], others: Sequence[Child], said: queue.SimpleQueue[Said]
+    ) -> None:
+        self._market = market
+        self._meters = list(meters)
+        self._watched = {market, *meters, *others}
+        self._said = said
+        self._now: int | None = None
+
+    def wait_until_ready(self, timeout_s: float) -> None:
+        """Until every child has said that it is ready. Raises ConductorError when one does not in time."""
+        waiting = {child.name for child in (self._market, *self._meters)}
+        deadline_s = time.monotonic() + timeout_s
+        while waiting:
+            event = self._hear(deadline_s)
+            if event is None:
+                raise ConductorError(f"not ready within {timeout_s:.0f} s: {', '.join(sorted(waiting)[:5])}")
+            if event.event is not None and event.event.get("event") in ("ready", "connected"):
+                waiting.discard(event.child.name)
+
+    def set_clock(self, now: int) -> None:
+        """The first tick: it sets every clock and closes nothing."""
+        self._now = now
+        for child in (self._market, *self._meters):
+            child.tick(now)
+
+    def step(self, now: int, timeout_s: float) -> Iterator[dict[str, Any]]:
+        """Move the clock to ``now``; yields what the market says until the gate of the interval ending then has closed.
+
+        A child that has ended is started again and told the time. Raises ConductorError when the
+        gate does not close within ``timeout_s``.
+        """
+        self._now = now
+        for child in (self._market, *self._meters):
+            child.tick(now)
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            said = self._hear(deadline_s)
+            if said is None:
+                raise ConductorError(f"no gate closed within {timeout_s:.0f} s; the market's log is {self._market.log}")
+            if said.child is not self._market or said.event is None:
+                continue
+            yield said.event
+            if said.event.get("event") == "gate" and said.event["start"] + said.event["length"] >= now:
+                return
+
+    def drain(self, quiet_s: float) -> Iterator[dict[str, Any]]:
+        """What the market still says, until it has said nothing for ``quiet_s``."""
+        while (said := self._hear(time.monotonic() + quiet_s)) is not None:
+            if said.child is self._market and said.event is not None:
+                yield said.event
+
+    def _hear(self, deadline_s: float) -> Said | None:
+        while True:
+            try:
+                said = self._said.get(timeout=max(0.0, deadline_s - time.monotonic()))
+            except queue.Empty:
+                return None
+            if said.event is None and said.child in self._watched:
+                said.child.start()
+                if self._now is not None:
+                    said.child.tick(self._now)
+            return said

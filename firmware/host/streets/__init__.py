@@ -1,0 +1,1 @@
+"""Street data and the script that makes it."""

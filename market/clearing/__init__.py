@@ -1,0 +1,1 @@
+"""The pure clearing engine: problem, two solvers, tie rule, witness, certificate, matches."""

@@ -1,0 +1,301 @@
+"""``pumasi demo``: a street of real homes trades, from the meters' firmware to the household's page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+from zoneinfo import ZoneInfo
+
+from broker.contract import market_user, user
+from broker.keys import derive_key, master_key
+from broker.run import BrokerError, RunningBroker, start_broker
+from firmware.host.community import CURRENCY, community_document
+from firmware.host.conductor import Child, Children, Conductor, ConductorError
+from firmware.host.fleet import Identity, light_command, light_fleet_file, make_flash, meter_command, unix_port
+from firmware.host.street import Street, load_street, with_homes
+from market.commands.errors import CommandError
+from market.commands.market import read_community, store_community
+from market.commands.progress import progress_line, unusual
+from market.record import Record
+from market.service.market import MASTER_KEY_FILE
+
+COMMUNITY = "rural3"
+HOMES, REAL_HOMES = 12, 12
+MARKER = "demo.json"
+GRACE_S = 10.0
+STEP_TIMEOUT_S = 120.0
+READY_S, QUIET_S = 30.0, 1.0
+STOP_S = 2.0
+"""Ctrl-C ends every child within 3 s: this long they may take by themselves."""
+
+
+def add(commands: Any) -> None:
+    text = "a street of real homes trades for a simulated summer week"
+    parser = commands.add_parser(
+        "demo",
+        help=text,
+        description="Twelve homes of a real low-voltage grid live a real summer week of quarter-hours: their meters run"
+        " the firmware itself, publish over MQTT, the market clears and settles, and a page shows each household"
+        " what it earned. Ctrl-C ends it.",
+    )
+    parser.add_argument("--homes", type=int, default=HOMES, metavar="N", help="how many homes (default: %(default)s)")
+    parser.add_argument(
+        "--fleet",
+        choices=("firmware", "light"),
+        default="firmware",
+        help="firmware: every meter runs the firmware in a process of its own; light: the first --firmware-homes do,"
+        " the rest run as one process (for thousands of meters) (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--firmware-homes",
+        type=int,
+        default=REAL_HOMES,
+        metavar="K",
+        help="with --fleet light: how many homes still run the firmware (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--speed",
+        type=float,
+        default=2.0,
+        metavar="SECONDS",
+        help="least wall time per quarter-hour (default: %(default)s)",
+    )
+    parser.add_argument("--days", type=float, default=7.0, metavar="D", help="how long to run (default: %(default)s)")
+    parser.add_argument(
+        "--exit", action="store_true", help="end when the days are over, instead of keeping the page up"
+    )
+    parser.add_argument("--json", action="store_true", help="the last line of standard output is a JSON summary")
+    parser.add_argument("--port", type=int, default=8000, help="the page's port; 0 for any (default: %(default)s)")
+    parser.add_argument(
+        "--broker",
+        choices=("auto", "mosquitto", "embedded"),
+        default="auto",
+        help="auto: Mosquitto when it is on the machine, otherwise the embedded one",
+    )
+    parser.add_argument(
+        "--store",
+        type=Path,
+        default=Path(".pumasi/demo"),
+        metavar="DIR",
+        help="where the demo's store lies; an earlier demo's is replaced (default: %(default)s)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    # With --json standard output belongs to the summary's reader alone.
+    say = _say_on(sys.stderr if arguments.json else sys.stdout)
+    street = _street(arguments)
+    port = _page_port(arguments.port)
+    store = _fresh_store(arguments.store)
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, _interrupt)
+    with ExitStack() as stack:
+        try:
+            conductor, broker = _start(arguments, street, store, port, say, stack)
+            _live(arguments, street, conductor, broker, port, say)
+        except (BrokerError, ConductorError) as error:
+            raise CommandError(str(error)) from None
+        except KeyboardInterrupt:
+            say("stopping")
+    say(f"`pumasi replay --store {store}` runs what was settled again, `pumasi audit --store {store}` checks it")
+    if arguments.json:
+        print(json.dumps(_summary(store, street, port)))
+    return 0
+
+
+def _street(arguments: argparse.Namespace) -> Street:
+    """The street the arguments ask for. Raises CommandError for what cannot be."""
+    if not arguments.speed >= 0:
+        raise CommandError(f"--speed {arguments.speed}: not a time")
+    if arguments.firmware_homes < 0:
+        raise CommandError(f"--firmware-homes {arguments.firmware_homes}: not a number of homes")
+    try:
+        street = with_homes(load_street(), arguments.homes)
+    except ValueError as error:
+        raise CommandError(f"--homes {arguments.homes}: {error}") from None
+    if not 1 <= round(arguments.days * 86_400 / street.step_s) <= street.steps:
+        raise CommandError(
+            f"--days {arguments.days}: the street's data is {street.steps * street.step_s // 86_400} days"
+        )
+    return street
+
+
+def _page_port(wanted: int) -> int:
+    """A port on loopback that is free now. Raises CommandError when ``wanted`` is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except (OSError, OverflowError) as error:
+            raise CommandError(f"--port {wanted}: {error}; --port 0 takes any free one") from None
+        return int(probe.getsockname()[1])
+
+
+def _fresh_store(path: Path) -> Path:
+    """An empty directory, in the place of an earlier demo's. Raises CommandError for one that holds something else."""
+    if path.exists() and any(path.iterdir() if path.is_dir() else [path]):
+        if not (path / MARKER).is_file():
+            raise CommandError(f"--store {path}: holds something that is no demo's; not touched")
+        shutil.rmtree(path)
+    path.mkdir(parents=True, exist_ok=True)
+    (path / MARKER).write_text('{"note": "made by pumasi demo, replaced by the next"}\n')
+    (path / "logs").mkdir()
+    return path.absolute()
+
+
+def _start(
+    arguments: argparse.Namespace, street: Street, store: Path, page: int, say: Callable[[str], None], stack: ExitStack
+) -> tuple[Conductor, RunningBroker]:
+    """Start broker, market, page and meters, and wait until all are there; ``stack`` ends what has been started."""
+    community = store / "community.json"
+    community.write_text(json.dumps(community_document(street, COMMUNITY), indent=1) + "\n")
+    record = Record(store)
+    store_community(record, read_community(community), None)
+    record.close()
+    master = master_key(store / MASTER_KEY_FILE)
+    identities = {
+        home.meter: Identity(
+            COMMUNITY, home.meter, 1, derive_key(master, COMMUNITY, home.meter, 1), secrets.token_urlsafe(16)
+        )
+        for home in street.homes
+    }
+    accounts = {user(COMMUNITY, meter): identity.password for meter, identity in identities.items()}
+    market_password = accounts[market_user(COMMUNITY)] = secrets.token_urlsafe(16)
+    broker = start_broker(store / "broker", _page_port(0), accounts, COMMUNITY, arguments.broker)
+    stack.callback(broker.stop, 1.0)
+    children = Children(store / "logs")
+    stack.callback(children.end, STOP_S)
+    command = [sys.executable, "-m", "market.commands"]
+    market = children.start(
+        "market",
+        [
+            *(*command, "market", "run", "--store", str(store)),
+            *("--broker", f"127.0.0.1:{broker.port}", "--grace", str(GRACE_S), "--clock", "conductor"),
+        ],
+        environment={**os.environ, "PUMASI_BROKER_PASSWORD": market_password},
+    )
+    dashboard = children.start("dashboard", [*command, "dashboard", "run", "--store", str(store), "--port", str(page)])
+    meters = _start_meters(arguments, street, store, identities, broker.port, children, say)
+    say(
+        f"{len(street.homes)} homes of {street.grid}, {sum(home.prosumer for home in street.homes)} with panels;"
+        f" broker: {broker.kind}, loopback port {broker.port}; store: {store}"
+    )
+    conductor = Conductor(market, meters, (dashboard,), children.said)
+    conductor.wait_until_ready(READY_S + 0.05 * len(street.homes))
+    _wait_for_page(page, dashboard)
+    return conductor, broker
+
+
+def _start_meters(
+    arguments: argparse.Namespace,
+    street: Street,
+    store: Path,
+    identities: Mapping[str, Identity],
+    port: int,
+    children: Children,
+    say: Callable[[str], None],
+) -> list[Child]:
+    """Firmware processes for the first homes, the light fleet for the rest."""
+    micropython = unix_port()
+    real = len(street.homes) if arguments.fleet == "firmware" else min(arguments.firmware_homes, len(street.homes))
+    if micropython is None and real:
+        say("no MicroPython unix port for this machine: the light fleet stands in for the firmware, same contract")
+        real = 0
+    meters = []
+    for home in street.homes[:real]:
+        assert micropython is not None
+        flash = store / "meters" / home.meter
+        make_flash(flash, identities[home.meter], home, street, "127.0.0.1", port)
+        meters.append(children.start(home.meter, meter_command(micropython), directory=flash))
+    if real < len(street.homes):
+        fleet = store / "light-fleet.json"
+        light_fleet_file(fleet, identities, street.homes[real:], street, "127.0.0.1", port)
+        meters.append(children.start("light-fleet", light_command(fleet)))
+    say(f"meters: {real} run the firmware, {len(street.homes) - real} the light fleet")
+    return meters
+
+
+def _wait_for_page(port: int, dashboard: Child) -> None:
+    """Until the page can be opened. Raises ConductorError."""
+    deadline_s = time.monotonic() + READY_S
+    while time.monotonic() < deadline_s:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise ConductorError(f"the page is not up within {READY_S:.0f} s; its log is {dashboard.log}")
+
+
+def _live(
+    arguments: argparse.Namespace,
+    street: Street,
+    conductor: Conductor,
+    broker: RunningBroker,
+    page: int,
+    say: Callable[[str], None],
+) -> None:
+    """The street's days, one interval after the other."""
+    zone = ZoneInfo(street.timezone)
+    address = f"http://localhost:{page}"
+    say(f"the page is {address}; Ctrl-C ends")
+    conductor.set_clock(street.start)
+    for step in range(1, round(arguments.days * 86_400 / street.step_s) + 1):
+        earliest_s = time.monotonic() + arguments.speed
+        if broker.process is None or broker.process.poll() is not None:
+            say("the broker has ended; it is started again")
+            broker.restart()
+        for event in conductor.step(street.start + step * street.step_s, STEP_TIMEOUT_S):
+            _tell(event, zone, address, say)
+        time.sleep(max(0.0, earliest_s - time.monotonic()))
+    for event in conductor.drain(QUIET_S):
+        _tell(event, zone, address, say)
+    if not arguments.exit:
+        say(f"the days are over; the page stays at {address} until Ctrl-C")
+        signal.pause()
+
+
+def _tell(event: dict[str, Any], zone: ZoneInfo, address: str, say: Callable[[str], None]) -> None:
+    if event["event"] == "gate":
+        say(f"{progress_line(event, zone, CURRENCY)}  {address}")
+    elif event["event"] == "notice":
+        say(event["text"])
+
+
+def _summary(store: Path, street: Street, page: int) -> dict[str, Any]:
+    """What the days came to, from the record."""
+    record = Record(store, read_only=True)
+    try:
+        newest = {gate.start: gate for gate in record.gates()}
+        results = [json.loads(record.result(gate.number)) for gate in newest.values()]
+        return {
+            "homes": len(street.homes),
+            "intervals": len(newest),
+            "readings": record.reading_count(),
+            "energy_traded_wh": sum(row["sold_wh"] for result in results for row in result["households"]),
+            "welfare": sum(result["welfare"] for result in results),
+            "certificate_gap_max": max((result["certificate"]["gap"] for result in results), default=0),
+            "rejected": unusual(record.outcomes()),
+            "page": f"http://localhost:{page}",
+        }
+    finally:
+        record.close()
+
+
+def _say_on(stream: TextIO) -> Callable[[str], None]:
+    return lambda text: print(text, file=stream, flush=True)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

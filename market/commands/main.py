@@ -1,0 +1,62 @@
+"""What ``pumasi`` can do, one line each; every subcommand has a module of its own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from market.commands import clear, dashboard, demo, market, replay
+from market.commands.errors import CommandError
+from market.record import RecordError
+from market.series import SeriesError
+from market.settlement.rules import RulesError
+
+DESCRIPTION = """\
+Pumasi: homes with solar panels sell what they do not use to the neighbours who need it.
+Meters measure, a market clears every quarter-hour with a proof, a ledger settles, and every
+household sees what it earned and can check it.
+"""
+EPILOG = """\
+first steps:
+  pumasi demo                        a street of twelve homes trades for a simulated week
+  pumasi replay                      run every interval of it again: identical, byte for byte
+  pumasi audit                       check every transfer and every proof
+
+Exit status: 0 done, 1 a check found a difference, 2 the input cannot be used.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; ``PUMASI_STORE`` is where checks and pages look when no --store is given."""
+    top = argparse.ArgumentParser(
+        prog="pumasi", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--version", action="version", version=f"pumasi {version('pumasi')}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    store = Path(os.environ.get("PUMASI_STORE", ".pumasi/demo"))
+    demo.add(commands)
+    clear.add(commands)
+    replay.add(commands, store)
+    market.add(commands)
+    dashboard.add(commands, store)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except (CommandError, RecordError, RulesError, SeriesError) as error:
+        print(f"pumasi: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has had enough (a pager, head).
+        sys.stdout = sys.__stderr__
+        return 0

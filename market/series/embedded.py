@@ -1,0 +1,211 @@
+"""The embedded series: one SQLite file beside the record, for communities without InfluxDB.
+
+Rows are clustered by household because pages read one household's span at a time. Being a
+projection that can be rebuilt, the file gives up the last instants on a power cut
+(`synchronous=NORMAL`) for cheap commits; readers in other processes are never blocked (WAL).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from market.series.points import (
+    CommunityPoint,
+    HouseholdPoint,
+    HouseholdTotals,
+    PartnerPoint,
+    PartnerTotal,
+    Point,
+    SeriesError,
+    newest,
+)
+
+FILE_NAME = "series.sqlite"
+FORMAT = 1
+BUSY_TIMEOUT_S = 5.0
+
+_POINTS: dict[type[Point], tuple[str, tuple[str, ...]]] = {
+    HouseholdPoint: ("household", ("household", "start", "length")),
+    CommunityPoint: ("community", ("start", "length")),
+    PartnerPoint: ("partner", ("household", "start", "length", "partner")),
+}
+_TEXT = {"household", "partner"}
+_ENERGY = ("import_wh", "export_wh", "generation_wh", "consumption_wh", "bought_wh", "sold_wh")
+_MONEY = ("trade_money", "residual_money", "alone_money")
+
+
+class EmbeddedSeries:
+    """A Series in one SQLite file.
+
+    One instance may be used from several threads. A reader may open before the writer has made the
+    file: it then holds nothing yet.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        if not read_only:
+            with self._cursor():
+                pass
+
+    def write(self, points: Iterable[Point]) -> None:
+        """See Series.write; one transaction per call."""
+        if self._read_only:
+            raise SeriesError(f"{self._path} is open for reading only")
+        rows = newest(points)
+        emptied = {(p.household, p.start, p.length) for p in rows if not isinstance(p, CommunityPoint)}
+        with self._cursor() as cursor:
+            assert cursor is not None  # only a reader finds no file
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                cursor.executemany(
+                    "DELETE FROM partner WHERE household = ? AND start = ? AND length = ?", sorted(emptied)
+                )
+                for kind, statement in _INSERT.items():
+                    names = [f.name for f in fields(kind)]
+                    values = ([getattr(p, name) for name in names] for p in rows if type(p) is kind)
+                    cursor.executemany(statement, values)
+                cursor.execute("COMMIT")
+            except BaseException:
+                cursor.execute("ROLLBACK")
+                raise
+
+    def household(self, household: str, start: int, end: int) -> list[HouseholdPoint]:
+        """See Series.household."""
+        rows = self._rows(f"{_select(HouseholdPoint)} WHERE household = ? AND {_SPAN}", household, start, end)
+        return [HouseholdPoint(**{**row, "heard": bool(row["heard"])}) for row in rows]
+
+    def community(self, start: int, end: int) -> list[CommunityPoint]:
+        """See Series.community."""
+        return [CommunityPoint(**row) for row in self._rows(f"{_select(CommunityPoint)} WHERE {_SPAN}", start, end)]
+
+    def partners(self, household: str, start: int, end: int) -> list[PartnerTotal]:
+        """See Series.partners. Energy of one interval is below 2^31 Wh: these sums cannot overflow."""
+        rows = self._rows(
+            "SELECT partner, sum(bought_wh) AS bought_wh, sum(sold_wh) AS sold_wh FROM partner "
+            "WHERE household = ? AND start >= ? AND start < ? GROUP BY partner "
+            "HAVING sum(bought_wh) + sum(sold_wh) > 0 ORDER BY sum(bought_wh) + sum(sold_wh) DESC, partner",
+            household,
+            start,
+            end,
+        )
+        return [PartnerTotal(**row) for row in rows]
+
+    def totals(self, household: str, start: int, end: int) -> HouseholdTotals:
+        """See Series.totals. Money is summed in two halves, so that no database sum can overflow."""
+        energy = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in _ENERGY)
+        money = ", ".join(
+            f"coalesce(sum({name} >> 32), 0) AS {name}_high, coalesce(sum({name} & 4294967295), 0) AS {name}_low"
+            for name in _MONEY
+        )
+        rows = self._rows(
+            f"SELECT count(*) AS intervals, coalesce(sum(heard), 0) AS heard, min(start) AS first, "
+            f"max(start) AS last, {energy}, {money} FROM household WHERE household = ? AND start >= ? AND start < ?",
+            household,
+            start,
+            end,
+        )
+        if not rows:
+            return HouseholdTotals()
+        row = rows[0]
+        for name in _MONEY:
+            row[name] = (row.pop(f"{name}_high") << 32) + row.pop(f"{name}_low")
+        return HouseholdTotals(**row)
+
+    def clear(self) -> None:
+        """See Series.clear."""
+        if self._read_only:
+            raise SeriesError(f"{self._path} is open for reading only")
+        with self._cursor() as cursor:
+            assert cursor is not None  # only a reader finds no file
+            cursor.executescript("BEGIN; DELETE FROM household; DELETE FROM community; DELETE FROM partner; COMMIT;")
+
+    def close(self) -> None:
+        """See Series.close."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _rows(self, statement: str, *arguments: object) -> list[dict[str, Any]]:
+        with self._cursor() as cursor:
+            if cursor is None:
+                return []
+            cursor.execute(statement, arguments)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    @contextmanager
+    def _cursor(self) -> Iterator[sqlite3.Cursor | None]:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._open()
+                if self._connection is None:
+                    yield None
+                    return
+                cursor = self._connection.cursor()
+                try:
+                    yield cursor
+                finally:
+                    cursor.close()
+            except sqlite3.Error as error:
+                raise SeriesError(f"{self._path}: {error}") from error
+
+    def _open(self) -> sqlite3.Connection | None:
+        if self._read_only and not self._path.exists():
+            return None
+        mode = "ro" if self._read_only else "rwc"
+        connection = sqlite3.connect(
+            f"file:{quote(str(self._path.resolve()))}?mode={mode}",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            if not self._read_only:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found == 0 and not self._read_only:
+                connection.executescript(_SCHEMA)
+            elif found == 0:
+                # The writer has made the file but not yet its tables.
+                connection.close()
+                return None
+            elif found != FORMAT:
+                raise SeriesError(f"{self._path} has series format {found}, this version reads {FORMAT}: rebuild it")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _select(kind: type[Point]) -> str:
+    return f"SELECT {', '.join(f.name for f in fields(kind))} FROM {_POINTS[kind][0]}"
+
+
+def _insert(kind: type[Point]) -> str:
+    names = [f.name for f in fields(kind)]
+    return f"INSERT OR REPLACE INTO {_POINTS[kind][0]} ({', '.join(names)}) VALUES ({', '.join('?' for _ in names)})"
+
+
+def _table(kind: type[Point]) -> str:
+    name, key = _POINTS[kind]
+    columns = ", ".join(f"{f.name} {'TEXT' if f.name in _TEXT else 'INTEGER'} NOT NULL" for f in fields(kind))
+    return f"CREATE TABLE {name} ({columns}, PRIMARY KEY ({', '.join(key)})) WITHOUT ROWID;"
+
+
+_SPAN = "start >= ? AND start < ? ORDER BY start, length"
+_INSERT = {kind: _insert(kind) for kind in _POINTS}
+_SCHEMA = "BEGIN IMMEDIATE;" + "".join(_table(kind) for kind in _POINTS) + f"PRAGMA user_version = {FORMAT};COMMIT;"

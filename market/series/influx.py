@@ -1,0 +1,199 @@
+"""The series in InfluxDB: 1.x with user and password, 1.8+, 2.x and 3 with a token.
+
+Points are sent as line protocol of our own making and read back by InfluxQL, the one query language
+all versions share (2.x needs a DBRP mapping of the bucket; Flux is gone in 3).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import urllib3
+
+from market.series import lines
+from market.series.points import (
+    CommunityPoint,
+    HouseholdPoint,
+    HouseholdTotals,
+    PartnerPoint,
+    PartnerTotal,
+    Point,
+    SeriesError,
+    newest,
+    partner_totals,
+    totals,
+)
+
+BATCH_LINES = 5000
+CONNECT_TIMEOUT_S = 2.0
+READ_TIMEOUT_S = 10.0
+
+P = TypeVar("P", HouseholdPoint, CommunityPoint, PartnerPoint)
+
+
+class InfluxSeries:
+    """A Series in one InfluxDB database; several communities may share the database.
+
+    Made by `with_password` or `with_token`. The first call that needs the server finds out whether
+    it is there and whether it accepts the credentials.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        database: str,
+        community: str,
+        headers: Mapping[str, str],
+        send: Callable[[list[str]], None] | None = None,
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._database = database
+        self._community = community
+        self._headers = dict(headers)
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S), retries=False, maxsize=4
+        )
+        self._send = send or self._send_by_write
+        self._release = release
+        self._writing = threading.Lock()
+
+    @classmethod
+    def with_password(cls, url: str, user: str, password: str, database: str, community: str) -> InfluxSeries:
+        """InfluxDB 1.x: line protocol to `/write`, basic authentication."""
+        return cls(url, database, community, urllib3.make_headers(basic_auth=f"{user}:{password}"))
+
+    @classmethod
+    def with_token(cls, url: str, token: str, org: str, bucket: str, community: str) -> InfluxSeries:
+        """InfluxDB 1.8+, 2.x and 3: `/api/v2/write` through influxdb-client's WriteApi."""
+        # Imports that only this way of writing needs.
+        from influxdb_client.client.influxdb_client import InfluxDBClient
+        from influxdb_client.client.write_api import SYNCHRONOUS
+        from influxdb_client.rest import ApiException
+
+        timeout_ms = (int(CONNECT_TIMEOUT_S * 1000), int(READ_TIMEOUT_S * 1000))
+        client = InfluxDBClient(url.rstrip("/"), token, timeout=timeout_ms, org=org, retries=False)
+        writer = client.write_api(write_options=SYNCHRONOUS)
+
+        def send(batch: list[str]) -> None:
+            try:
+                writer.write(bucket, org, batch, write_precision="s")  # type: ignore[arg-type]  # a str there
+            except ApiException as error:
+                raise _refused(url, bucket, error.status or 0, error.body or error.reason) from error
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise _unreachable(url, error) from error
+
+        def release() -> None:
+            writer.close()  # type: ignore[no-untyped-call]
+            client.close()  # type: ignore[no-untyped-call]
+
+        return cls(url, bucket, community, {"Authorization": f"Token {token}"}, send, release)
+
+    def write(self, points: Iterable[Point]) -> None:
+        """See Series.write. Nothing is deleted: a partner that is gone is overwritten with zero energy."""
+        kept = newest(points)
+        with self._writing:
+            rows = [*kept, *self._gone(kept)]
+            for i in range(0, len(rows), BATCH_LINES):
+                self._send([lines.line(point, self._community) for point in rows[i : i + BATCH_LINES]])
+
+    def household(self, household: str, start: int, end: int) -> list[HouseholdPoint]:
+        """See Series.household."""
+        return sorted(self._points(HouseholdPoint, start, end, household=household), key=_when)
+
+    def community(self, start: int, end: int) -> list[CommunityPoint]:
+        """See Series.community."""
+        return sorted(self._points(CommunityPoint, start, end), key=_when)
+
+    def partners(self, household: str, start: int, end: int) -> list[PartnerTotal]:
+        """See Series.partners."""
+        return partner_totals(self._points(PartnerPoint, start, end, household=household))
+
+    def totals(self, household: str, start: int, end: int) -> HouseholdTotals:
+        """See Series.totals. Summed here: the database's own sums are 64 bits and wrap silently."""
+        return totals(self._points(HouseholdPoint, start, end, household=household))
+
+    def clear(self) -> None:
+        """See Series.clear."""
+        for kind in lines.MEASUREMENT:
+            self._query(lines.delete(kind, self._community), method="POST")
+
+    def close(self) -> None:
+        """See Series.close."""
+        if self._release is not None:
+            self._release()
+        self._pool.clear()
+
+    def _gone(self, kept: Iterable[Point]) -> Iterator[PartnerPoint]:
+        """Zero rows for the partners that stand in the database and that `kept` no longer names."""
+        revision: dict[tuple[str, int, int], int] = {}
+        named: set[tuple[str, int, int, str]] = set()
+        for point in kept:
+            if not isinstance(point, CommunityPoint):
+                revision[point.household, point.start, point.length] = point.revision
+            if isinstance(point, PartnerPoint):
+                named.add((point.household, point.start, point.length, point.partner))
+        if not revision:
+            return
+        starts = [start for _, start, _ in revision]
+        for old in self._points(PartnerPoint, min(starts), max(starts) + 1):
+            owner = (old.household, old.start, old.length)
+            if owner in revision and (*owner, old.partner) not in named and old.bought_wh + old.sold_wh:
+                yield PartnerPoint(old.start, old.length, old.household, old.partner, 0, 0, revision[owner])
+
+    def _points(self, kind: type[P], start: int, end: int, **tags: str) -> Iterator[P]:
+        for table in self._query(lines.select(kind, self._community, start, end, **tags)):
+            yield from lines.points(kind, table["columns"], table["values"])
+
+    def _query(self, statement: str, method: str = "GET") -> list[dict[str, Any]]:
+        body = self._request(method, "/query", {"db": self._database, "epoch": "s", "q": statement})
+        try:
+            result = json.loads(body)["results"][0]
+        except (ValueError, KeyError, IndexError) as error:
+            raise SeriesError(f"InfluxDB at {self._url} answered a query with something else: {body[:80]!r}") from error
+        if "error" in result:
+            raise _refused(self._url, self._database, 200, result["error"])
+        tables: list[dict[str, Any]] = result.get("series", [])
+        return tables
+
+    def _send_by_write(self, batch: list[str]) -> None:
+        self._request("POST", "/write", {"db": self._database, "precision": "s"}, "\n".join(batch).encode())
+
+    def _request(self, method: str, path: str, arguments: dict[str, str], body: bytes | None = None) -> bytes:
+        try:
+            answer = self._pool.request(
+                method, f"{self._url}{path}?{urlencode(arguments)}", headers=self._headers, body=body
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _unreachable(self._url, error) from error
+        if answer.status >= 300:
+            raise _refused(self._url, self._database, answer.status, answer.data)
+        return answer.data
+
+
+def _when(point: HouseholdPoint | CommunityPoint) -> tuple[int, int]:
+    return point.start, point.length
+
+
+def _unreachable(url: str, error: Exception) -> SeriesError:
+    reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
+    return SeriesError(f"InfluxDB at {url} cannot be reached ({type(reason).__name__})")
+
+
+def _refused(url: str, database: str, status: int, body: object) -> SeriesError:
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+    try:
+        found = json.loads(text)
+        text = str(found.get("error") or found.get("message") or text)
+    except (ValueError, AttributeError):
+        pass
+    text = " ".join(text.split())[:200]
+    if status in (401, 403):
+        return SeriesError(f"InfluxDB at {url} refuses the credentials ({status}: {text})")
+    if status == 404 or "database not found" in text:
+        return SeriesError(f"InfluxDB at {url} has no database {database!r}: create it first ({text})")
+    return SeriesError(f"InfluxDB at {url} refuses ({status}: {text})")

@@ -1,0 +1,42 @@
+"""How far a series has come: a small file beside the record.
+
+The series is a projection of the record. Its position is the number of the last gate closure whose
+points it holds; a crash between the two writes only makes the same points be written again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from market.series.environment import PASSWORD, TOKEN, URL
+
+POSITION_FILE = "series-position.json"
+
+
+def series_name(environ: Mapping[str, str]) -> str:
+    """What the configured series is called in the file: the InfluxDB's address and database, or ``embedded``."""
+    place = environ.get(TOKEN[-1]) or environ.get(PASSWORD[-1]) or ""
+    return f"{environ[URL]} {place}" if environ.get(URL) else "embedded"
+
+
+def read_position(directory: Path, name: str) -> int:
+    """The number of the last gate closure that stands in the series ``name``; 0 when none does."""
+    try:
+        return int(json.loads((directory / POSITION_FILE).read_text()).get(name, 0))
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def write_position(directory: Path, name: str, position: int) -> None:
+    """Replace the position of the series ``name``, of one writing process."""
+    path = directory / POSITION_FILE
+    try:
+        positions = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        positions = {}
+    positions[name] = position
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(positions))
+    fresh.replace(path)

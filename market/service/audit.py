@@ -1,0 +1,179 @@
+"""``audit``: every figure of the record checked without solving anything.
+
+Optimality is checked by the certificate, the rest by the rules: what the meters sent is what is
+stored, orders are what readings and offers say, money follows the mechanism's rule, transfers are
+what settlements say, less what was booked before. The first difference is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from broker.contract import Reading, topic
+from broker.keys import derive_key, master_key, verify
+from market.clearing import certificate
+from market.clearing.problem import NO_PRICE, Book, Ints, Network
+from market.mechanisms.mid_market import payments, posted_book, posted_price
+from market.mechanisms.outcome import own_welfare
+from market.record import Record
+from market.record.record import Gate
+from market.service.gates import transfers_to
+from market.service.market import MASTER_KEY_FILE
+from market.service.replay import DifferenceError, first_of
+from market.settlement.energy import energies
+from market.settlement.interval import book_of, positions_of, postings_of
+from market.settlement.rules import Rules
+
+REGISTERS = ("import_wh", "export_wh", "generation_wh", "consumption_wh")
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What was checked."""
+
+    readings: int
+    seals_checked: bool
+    gates: int
+    transfers: int
+
+
+def audit(record: Record, directory: Path, progress: Callable[[int, int], None]) -> Audited:
+    """Check the whole record. Raises DifferenceError at the first thing that is not as it should be.
+
+    Seals are checked when the store holds the community's master key. ``progress`` is called with
+    how many gate closures are done, of how many.
+    """
+    key_file = directory / MASTER_KEY_FILE
+    readings = _check_readings(record, master_key(key_file) if key_file.exists() else None)
+    total, gates, transfers = record.last_gate_number(), 0, 0
+    revisions: dict[tuple[int, int], int] = {}
+    for gate in record.gates():
+        _check_closure(record, gate, revisions)
+        transfers += _check_settlement(record, gate)
+        gates += 1
+        progress(gates, total)
+    if record.transfer_count() != transfers:
+        raise DifferenceError(f"{record.transfer_count() - transfers} transfers belong to no gate closure")
+    return Audited(readings, key_file.exists(), gates, transfers)
+
+
+def _check_readings(record: Record, master: bytes | None) -> int:
+    count = 0
+    community = record.rules(record.input_versions(2**62)).community
+    for meter, columns, payload in record.payloads():
+        where = f"reading of {meter}, interval {columns.start}"
+        try:
+            sent = msgspec.json.decode(payload, type=Reading)
+        except msgspec.DecodeError as error:
+            raise DifferenceError(f"{where}: what the meter sent cannot be read: {error}") from None
+        for name in ("start", "length", "outbox", "seq", *REGISTERS):
+            if getattr(sent, name) != getattr(columns, name):
+                stored = getattr(columns, name)
+                raise DifferenceError(f"{where}: {name} is stored as {stored}, the meter sent {getattr(sent, name)}")
+        if master is not None:
+            key = derive_key(master, community, meter, sent.kid)
+            if not verify(key, topic(community, meter, "reading"), payload):
+                raise DifferenceError(f"{where}: the seal does not fit what is stored")
+        count += 1
+    return count
+
+
+def _check_closure(record: Record, gate: Gate, revisions: dict[tuple[int, int], int]) -> None:
+    key = (gate.start, gate.length)
+    expected = revisions.get(key, -1) + 1
+    if gate.revision != expected:
+        raise DifferenceError(f"interval {gate.start}: revision {gate.revision} follows, expected {expected}")
+    revisions[key] = gate.revision
+    applying = record.input_versions(gate.start)
+    if gate.inputs != applying:
+        raise DifferenceError(f"{_where(gate)}: settled under inputs {gate.inputs}, those that apply are {applying}")
+
+
+def _check_settlement(record: Record, gate: Gate) -> int:
+    rules = record.rules(gate.inputs)
+    result = msgspec.json.decode(record.result(gate.number))
+    heard = energies(rules, gate.start, record.registers(gate.start, gate.length, gate.horizon))
+    owners, book = book_of(rules, heard)
+    orders = [
+        (owner.household, rules.nodes[owner.node], "sell" if sell else "buy", limit, energy)
+        for owner, sell, limit, energy in zip(
+            owners, book.sell.tolist(), book.price_ticks.tolist(), book.energy_wh.tolist(), strict=True
+        )
+    ]
+    stored = [
+        tuple(row[name] for name in ("order", "node", "side", "limit_ticks", "energy_wh")) for row in result["orders"]
+    ]
+    _same(gate, "orders", stored, orders)
+    accepted = np.array([row["accepted_wh"] for row in result["orders"]], dtype=np.int64)
+    published = _published(gate, rules, result, accepted)
+    posted = posted_price(rules.reference.retail_ticks, rules.reference.feed_in_ticks)
+    _same(gate, "price", [result["price_ticks"]], [posted])
+    _check_certificate(gate, posted_book(book, rules.network, posted), rules.network, published, result)
+    money, fees = payments(book, rules.network, posted, accepted, published.flow_wh)
+    _same(gate, "money of the orders", [row["money"] for row in result["orders"]], money.tolist())
+    _same(gate, "welfare", [result["welfare"]], own_welfare(book, accepted, fees).tolist())
+    _same(gate, "fees, rent and pool", [result[name] for name in ("fees", "rent", "pool")], [int(fees[0]), 0, 0])
+    names = [owner.household for owner in owners]
+    positions = positions_of(
+        rules,
+        heard,
+        dict(zip(names, accepted.tolist(), strict=True)),
+        dict(zip(names, money.tolist(), strict=True)),
+    )
+    _same(gate, "households", result["households"], [asdict(position) for position in positions])
+    _check_matches(gate, result)
+    derived = transfers_to(
+        rules.community,
+        gate,
+        postings_of(positions, int(fees[0])),
+        record.booked(gate.start, gate.length, gate.revision),
+    )
+    booked = record.transfers(gate.number)
+    _same(gate, "transfers", booked, derived)
+    return len(booked)
+
+
+def _published(gate: Gate, rules: Rules, result: dict[str, Any], accepted_wh: Ints) -> certificate.Published:
+    nodes = result["nodes"]
+    _same(gate, "nodes", [row["node"] for row in nodes], list(rules.nodes))
+    prices = (
+        np.array([[NO_PRICE if row[name] is None else row[name] for row in nodes]], dtype=np.int64)
+        for name in ("price_ticks", "price_low", "price_high")
+    )
+    flow_wh = np.array([[row["flow_wh"] for row in nodes]], dtype=np.int64)
+    return certificate.Published(accepted_wh, flow_wh, *prices)
+
+
+def _check_certificate(
+    gate: Gate, book: Book, network: Network, published: certificate.Published, result: dict[str, Any]
+) -> None:
+    faults = certificate.verify(book, network, published)
+    if faults:
+        raise DifferenceError(f"{_where(gate)}: {faults[0].name}: {faults[0].reason}")
+    values = certificate.values(book, network, published.accepted_wh, published.flow_wh, published.price_ticks)
+    stored = [result["certificate"][name] for name in ("primal", "dual", "gap")]
+    _same(gate, "certificate", stored, [int(values.primal[0]), int(values.dual[0]), 0])
+
+
+def _check_matches(gate: Gate, result: dict[str, Any]) -> None:
+    traded: dict[str, int] = {}
+    for match in result["matches"]:
+        for household in (match["seller"], match["buyer"]):
+            traded[household] = traded.get(household, 0) + match["energy_wh"]
+    accepted = {row["order"]: row["accepted_wh"] for row in result["orders"] if row["accepted_wh"]}
+    _same(gate, "matches", sorted(traded.items()), sorted(accepted.items()))
+
+
+def _same(gate: Gate, what: str, stored: list[Any], derived: list[Any]) -> None:
+    if stored != derived:
+        raise DifferenceError(f"{_where(gate)}: the {what} are not what follows: {first_of(stored, derived)}")
+
+
+def _where(gate: Gate) -> str:
+    return f"interval {gate.start}, revision {gate.revision}"

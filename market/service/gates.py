@@ -1,0 +1,122 @@
+"""When an interval's gate closes, and what then happens in one transaction: run, check, book."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from market.record import Record
+from market.record.record import Gate, Transfer, transfer_id
+from market.service.versions import SOLVER, versions
+from market.settlement.interval import POOL, Posting, Settled, settle
+from market.settlement.rules import Rules
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A gate that has just closed and whose transfers are booked."""
+
+    gate: Gate
+    rules: Rules
+    settled: Settled
+
+
+class Gates:
+    """The gates of a community's intervals, closed in order.
+
+    A gate closes when every meter of the interval has been heard, or ``grace_s`` seconds after the
+    market first knew that the interval has ended.
+    """
+
+    def __init__(self, record: Record, grace_s: float) -> None:
+        self._record = record
+        self._grace_s = grace_s
+        self._heard: dict[int, set[str]] = {}
+        self._ended_at: dict[int, float] = {}
+        self.now = 0
+        self.rules = record.rules(record.input_versions(2**62))
+        last = record.last_gate()
+        first = min(meter.since for member in self.rules.members for meter in member.meters)
+        self.next_start = first if last is None else last.start + last.length
+
+    def tick(self, now: int, monotonic_s: float) -> None:
+        """The market's clock stands at ``now`` [epoch s]; a clock set back is not followed."""
+        self.now = max(self.now, now)
+        length = self.rules.interval_s
+        newest = max(self._ended_at, default=self.next_start - length)
+        for start in range(newest + length, self.now - length + 1, length):
+            self._ended_at[start] = monotonic_s
+            self._heard.setdefault(start, set()).update(self._record.meters_heard(start, length))
+
+    def heard(self, start: int, meter: str) -> None:
+        """A reading of the interval that starts at ``start`` is durable."""
+        if start >= self.next_start:
+            self._heard.setdefault(start, set()).add(meter)
+
+    def due(self, monotonic_s: float) -> bool:
+        """Whether the next gate can close."""
+        ended_at = self._ended_at.get(self.next_start)
+        if ended_at is None:
+            return False
+        return not self._missing(self.next_start) or monotonic_s >= ended_at + self._grace_s
+
+    def wait_s(self, monotonic_s: float) -> float:
+        """Seconds until the next gate closes whoever is missing; infinite when no interval has ended."""
+        ended_at = self._ended_at.get(self.next_start, math.inf)
+        return max(0.0, ended_at + self._grace_s - monotonic_s)
+
+    def close_next(self) -> Closed:
+        """Close the next gate, settle its interval and book it."""
+        closed = self._run(self.next_start)
+        self._heard.pop(self.next_start, None)
+        self._ended_at.pop(self.next_start, None)
+        self.next_start += closed.gate.length
+        return closed
+
+    def run_again(self) -> list[Closed]:
+        """Run the closed intervals again whose data came late, as their next revision."""
+        return [self._run(start) for start in self._record.gates_to_run_again()]
+
+    def _missing(self, start: int) -> set[str]:
+        return _expected(self.rules, start) - self._heard.get(start, set())
+
+    def _run(self, start: int) -> Closed:
+        length = self.rules.interval_s
+        with self._record.transaction():
+            horizon = self._record.horizon()
+            inputs = self._record.input_versions(start)
+            rules = self._record.rules(inputs)
+            settled = settle(rules, start, self._record.registers(start, length, horizon), SOLVER)
+            gate = self._record.close_gate(
+                start, length, now=self.now, versions=versions(), horizon=horizon, inputs=inputs
+            )
+            self._record.add_result(gate, result_text(settled))
+            booked = self._record.booked(start, length, gate.revision)
+            self._record.book(gate, transfers_to(rules.community, gate, settled.postings, booked))
+        return Closed(gate, rules, settled)
+
+
+def result_text(settled: Settled) -> str:
+    """The result as it is stored: the same settlement gives the same text, byte for byte."""
+    return msgspec.json.encode(settled.result).decode()
+
+
+def transfers_to(
+    community: str, gate: Gate, postings: Iterable[Posting], booked: Mapping[tuple[str, str], int]
+) -> list[Transfer]:
+    """What takes the pool's counterparties from what is ``booked`` to what the postings say they should have."""
+    target = {(posting.account, posting.reason): posting.money for posting in postings}
+    moves = []
+    for account, reason in sorted(target.keys() | booked.keys()):
+        money = target.get((account, reason), 0) - booked.get((account, reason), 0)
+        if money:
+            debit, credit = (POOL, account) if money > 0 else (account, POOL)
+            moves.append(Transfer(transfer_id(community, gate, account, reason), debit, credit, abs(money), reason))
+    return sorted(moves)
+
+
+def _expected(rules: Rules, start: int) -> set[str]:
+    return {meter.meter for member in rules.members for meter in member.meters if meter.since <= start}

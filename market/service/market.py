@@ -1,0 +1,247 @@
+"""The market service: one loop that stores messages, closes gates at clock ticks and says what came out."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+
+from broker.contract import Price, Result, Status, community_topic, parse_topic, topic
+from broker.keys import master_key, sign
+from market.record import Record
+from market.record.record import Gate
+from market.series import Series
+from market.service.clock import conductor_clock, system_clock
+from market.service.gates import Closed, Gates
+from market.service.ingest import Ingest, Message
+from market.service.link import Link, Received
+from market.service.projection import Projection
+from market.units import decimal_price
+
+QUEUE_BOUND = 20_000
+BATCH_BOUND = 2_000
+IDLE_S, LATE_BOUND_S = 0.2, 5.0
+"""Late data is run again when nothing has come for the first, so that a burst is one revision, or after the second."""
+MASTER_KEY_FILE = "master.key"
+
+
+@dataclass(frozen=True)
+class Tick:
+    """The clock stands at ``now`` [epoch s]."""
+
+    now: int
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The broker has let us in."""
+
+
+Event = Tick | Connected | Received
+
+
+class Market:
+    """One community's market. ``say`` is given what happened, as plain dictionaries."""
+
+    def __init__(
+        self,
+        directory: Path,
+        series: Series,
+        series_name: str,
+        *,
+        host: str,
+        port: int,
+        password: str | None,
+        grace_s: float,
+        say: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._record = Record(directory)
+        self._say = say
+        self._gates = Gates(self._record, grace_s)
+        self._ingest = Ingest(self._record, master_key(directory / MASTER_KEY_FILE))
+        self._ingest.use(self._gates.rules)
+        self._events: queue.Queue[Event] = queue.Queue(QUEUE_BOUND)
+        self._online: set[str] = set()
+        self._late_since: float | None = time.monotonic() if self._record.gates_to_run_again() else None
+        self._stop_asked = False
+        self._projection = Projection(
+            directory, series, series_name, lambda text: say({"event": "notice", "text": text})
+        )
+        self._link = Link(
+            self._gates.rules.community,
+            host,
+            port,
+            password,
+            deliver=lambda received: self._events.put(received, timeout=0.5),
+            connected=lambda: self._events.put(Connected()),
+        )
+
+    def tick(self, now: int) -> None:
+        self._events.put(Tick(now))
+
+    def stop(self) -> None:
+        """Ask for the end. Only sets a flag: a signal handler may come while the queue is locked."""
+        self._stop_asked = True
+
+    def run(self) -> None:
+        """Until ``stop``: then what has come is stored, and the series written as far as it can be."""
+        self._projection.start()
+        self._projection.wake()
+        self._link.start()
+        last = self._record.last_gate()
+        if last is not None:
+            self._announce(last, msgspec.json.decode(self._record.result(last.number)))
+        try:
+            while self._turn():
+                pass
+        finally:
+            self._link.stop()
+            self._projection.stop(2.0)
+            self._record.close()
+
+    def _turn(self) -> bool:
+        """Take what has come, store it, close what is due; False when told to stop."""
+        going = not self._stop_asked
+        received: list[Received] = []
+        events = self._next_events()
+        for event in events:
+            if isinstance(event, Received):
+                received.append(event)
+            elif isinstance(event, Connected):
+                self._connected()
+            else:
+                self._store(received)
+                received = []
+                self._gates.tick(event.now, time.monotonic())
+        self._store(received)
+        while self._gates.due(time.monotonic()):
+            self._closed(self._gates.close_next())
+        if self._late_since is not None and (
+            not events or not going or time.monotonic() > self._late_since + LATE_BOUND_S
+        ):
+            self._late_since = None
+            for closed in self._gates.run_again():
+                self._closed(closed)
+        return going
+
+    def _next_events(self) -> list[Event]:
+        wait_s = min(IDLE_S, self._gates.wait_s(time.monotonic()))
+        try:
+            events = [self._events.get(timeout=wait_s)]
+        except queue.Empty:
+            return []
+        while len(events) < BATCH_BOUND:
+            try:
+                events.append(self._events.get_nowait())
+            except queue.Empty:
+                break
+        return events
+
+    def _connected(self) -> None:
+        self._say({"event": "connected", "meters": sum(len(member.meters) for member in self._gates.rules.members)})
+        for ack in self._ingest.acks():
+            self._link.publish(ack, retain=True)
+
+    def _store(self, received: list[Received]) -> None:
+        readings = []
+        for one in received:
+            if one.message.topic.endswith("/status"):
+                self._status(one.message)
+                self._link.acknowledge(one)
+            else:
+                readings.append(one)
+        if not readings:
+            return
+        batch = self._ingest.store(
+            [one.message for one in readings], now=self._gates.now, closed_before=self._gates.next_start
+        )
+        for ack in batch.acks:
+            self._link.publish(ack, retain=True)
+        for one in readings:
+            self._link.acknowledge(one)
+        for start, meter in batch.stored:
+            self._gates.heard(start, meter)
+        if batch.outcomes["late"]:
+            self._late_since = self._late_since or time.monotonic()
+
+    def _status(self, message: Message) -> None:
+        """A meter says whether it is there; what is no status of a known meter changes nothing."""
+        place = parse_topic(message.topic)
+        try:
+            status = msgspec.json.decode(message.payload, type=Status)
+        except msgspec.DecodeError:
+            return
+        if place is not None and self._ingest.knows(place[1]):
+            (self._online.add if status.online else self._online.discard)(place[1])
+
+    def _closed(self, closed: Closed) -> None:
+        self._projection.wake()
+        if closed.gate.start + closed.gate.length >= self._gates.next_start:
+            self._publish(closed)
+        self._announce(closed.gate, closed.settled.result)
+
+    def _publish(self, closed: Closed) -> None:
+        """The posted price to everybody, and to each meter what its household traded."""
+        rules, gate, settled = closed.rules, closed.gate, closed.settled
+        price = decimal_price(settled.price_ticks)
+        body = msgspec.json.encode(Price(1, gate.start, gate.length, price))
+        self._link.publish(Message(community_topic(rules.community, "price"), body), retain=True)
+        for member, position in zip(rules.members, settled.positions, strict=True):
+            for meter in member.meters:
+                name = topic(rules.community, meter.meter, "result")
+                result = Result(1, meter.kid, gate.start, gate.length, position.bought_wh, position.sold_wh, price)
+                body = sign(self._ingest.key(meter.meter), name, msgspec.json.encode(result))
+                self._link.publish(Message(name, body), retain=False)
+
+    def _announce(self, gate: Gate, result: dict[str, Any]) -> None:
+        households = result["households"]
+        self._say(
+            {
+                "event": "gate",
+                "start": gate.start,
+                "length": gate.length,
+                "revision": gate.revision,
+                "homes": len(households),
+                "heard": sum(row["heard"] for row in households),
+                "online": len(self._online),
+                "energy_traded_wh": sum(row["sold_wh"] for row in households),
+                "welfare": result["welfare"],
+                "certificate_gap": result["certificate"]["gap"],
+                "outcomes": self._record.outcomes(),
+            }
+        )
+
+
+def run_market(market: Market, *, conductor: TextIO | None) -> None:
+    """Run until SIGINT, SIGTERM, or the conductor's end. Without a conductor the machine's clock ticks."""
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: market.stop())
+    stopping = threading.Event()
+    if conductor is None:
+        target: Callable[[], None] = lambda: system_clock(market.tick, stopping)  # noqa: E731
+    else:
+        target = lambda: conductor_clock(conductor, market.tick, market.stop)  # noqa: E731
+    threading.Thread(target=target, name="clock", daemon=True).start()
+    try:
+        market.run()
+    finally:
+        stopping.set()
+
+
+def say_json(event: dict[str, Any]) -> None:
+    """One event, one line, at once: what the conductor reads."""
+    try:
+        sys.stdout.write(msgspec.json.encode(event).decode() + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The conductor is gone; standard input ends too and stops the market.
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115

@@ -1,0 +1,57 @@
+"""The time series' points of a settled interval, made from its stored result."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from market.record.record import Gate
+from market.series import CommunityPoint, HouseholdPoint, PartnerPoint, Point
+from market.settlement.rules import Rules
+
+_ENERGY = ("import_wh", "export_wh", "generation_wh", "consumption_wh")
+
+
+def points(gate: Gate, rules: Rules, result: dict[str, Any]) -> list[Point]:
+    """Every point of the interval: one for each household and each of its partners, one for the community."""
+    households = result["households"]
+    found: list[Point] = [
+        HouseholdPoint(
+            start=gate.start,
+            length=gate.length,
+            household=row["household"],
+            **{name: row[name] for name in _ENERGY},
+            bought_wh=row["bought_wh"],
+            sold_wh=row["sold_wh"],
+            heard=row["heard"],
+            trade_money=row["trade_money"],
+            residual_money=row["residual_money"],
+            alone_money=row["alone_money"],
+            revision=gate.revision,
+        )
+        for row in households
+    ]
+    traded: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for match in result["matches"]:
+        traded[match["buyer"], match["seller"]][0] += match["energy_wh"]
+        traded[match["seller"], match["buyer"]][1] += match["energy_wh"]
+    for (household, partner), (bought, sold) in sorted(traded.items()):
+        found.append(PartnerPoint(gate.start, gate.length, household, partner, bought, sold, gate.revision))
+    found.append(
+        CommunityPoint(
+            start=gate.start,
+            length=gate.length,
+            homes=len(households),
+            heard=sum(row["heard"] for row in households),
+            energy_traded_wh=sum(row["sold_wh"] for row in households),
+            **{name: sum(row[name] for row in households) for name in _ENERGY},
+            welfare=result["welfare"],
+            certificate_gap=result["certificate"]["gap"],
+            price_ticks=result["price_ticks"],
+            retail_ticks=rules.reference.retail_ticks,
+            feed_in_ticks=rules.reference.feed_in_ticks,
+            fees=result["fees"],
+            revision=gate.revision,
+        )
+    )
+    return found

@@ -1,0 +1,99 @@
+"""Keeping the time series up with the record, on a thread of its own.
+
+The series is a projection: nothing waits for it. How far it has come stands in a small file beside
+the record; while the series is away the position stays, and the gap fills when it is back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from market.record import Record
+from market.series import Point, Series, SeriesError
+from market.series.position import read_position, write_position
+from market.service.points import points
+
+RETRY_S = 5.0
+GATES_PER_WRITE = 96
+POINTS_PER_WRITE = 20_000
+
+
+class Projection(threading.Thread):
+    """Writes what the record holds to ``series``, whenever ``wake`` is called, until ``stop``."""
+
+    def __init__(self, directory: Path, series: Series, name: str, report: Callable[[str], None]) -> None:
+        super().__init__(name="projection", daemon=True)
+        self._directory = directory
+        self._series = series
+        self._name = name
+        self._report = report
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+        self._position = 0
+        self.trouble: str | None = None
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def stop(self, timeout_s: float) -> None:
+        """Write what is left, as far as the series takes it within the time."""
+        self._stopping.set()
+        self._woken.set()
+        self.join(timeout_s)
+
+    def run(self) -> None:
+        record = Record(self._directory, read_only=True)
+        self._begin()
+        try:
+            while True:
+                stopping = self._stopping.is_set()
+                self._woken.clear()
+                try:
+                    while self._write_next(record):
+                        pass
+                    if self.trouble is not None:
+                        self.trouble = None
+                        self._report("the time series is back; the gap is filled")
+                except SeriesError as error:
+                    if self.trouble is None:
+                        self._report(f"the time series is away, the market goes on: {error}")
+                    self.trouble = str(error)
+                if stopping:
+                    return
+                if self.trouble is None:
+                    self._woken.wait()
+                else:
+                    self._stopping.wait(RETRY_S)
+        finally:
+            record.close()
+
+    def _begin(self) -> None:
+        """An earlier record's points go; after a power cut, what the series may have lost is written again."""
+        position = read_position(self._directory, self._name)
+        if position == 0:
+            try:
+                self._series.clear()
+            except SeriesError as error:
+                self._report(f"the time series may still hold points of an earlier record: {error}")
+        self._position = max(0, position - GATES_PER_WRITE)
+
+    def _write_next(self, record: Record) -> bool:
+        """Write the next gates' points; False when there are none."""
+        position = self._position
+        batch: list[Point] = []
+        for count, gate in enumerate(record.gates(after=position), start=1):
+            batch.extend(points(gate, record.rules(gate.inputs), msgspec.json.decode(record.result(gate.number))))
+            position = gate.number
+            if count == GATES_PER_WRITE or len(batch) >= POINTS_PER_WRITE:
+                break
+        if not batch:
+            return False
+        self._series.write(batch)
+        self._position = position
+        if position > read_position(self._directory, self._name):
+            write_position(self._directory, self._name, position)
+        return True

@@ -1,0 +1,73 @@
+"""``replay``: every stored gate closure is run again by the market's own code, and must come out the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from market.record import Record
+from market.service.gates import result_text, transfers_to
+from market.service.versions import SOLVER
+from market.settlement.interval import settle
+
+
+class DifferenceError(Exception):
+    """The first thing that is not as it is stored; the message names it."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What was run again. ``digest`` is SHA-256 over every result and transfer, in order."""
+
+    gates: int
+    revisions: int
+    transfers: int
+    digest: str
+
+
+def replay(record: Record, progress: Callable[[int, int], None]) -> Replayed:
+    """Run every gate closure of the record again. Raises DifferenceError at the first that comes out otherwise.
+
+    ``progress`` is called with how many gate closures are done, of how many.
+    """
+    digest = hashlib.sha256()
+    count = revisions = booked_count = 0
+    total = record.last_gate_number()
+    for gate in record.gates():
+        where = f"interval {gate.start}, revision {gate.revision}"
+        rules = record.rules(gate.inputs)
+        settled = settle(rules, gate.start, record.registers(gate.start, gate.length, gate.horizon), SOLVER)
+        text, stored_text = result_text(settled), record.result(gate.number)
+        if text != stored_text:
+            raise DifferenceError(f"{where}: the result comes out otherwise, {first_difference(stored_text, text)}")
+        derived = transfers_to(
+            rules.community, gate, settled.postings, record.booked(gate.start, gate.length, gate.revision)
+        )
+        stored = record.transfers(gate.number)
+        if derived != stored:
+            raise DifferenceError(f"{where}: the transfers come out otherwise: {first_of(stored, derived)}")
+        digest.update(text.encode())
+        digest.update(repr([tuple(transfer) for transfer in stored]).encode())
+        count += 1
+        revisions += gate.revision > 0
+        booked_count += len(stored)
+        progress(count, total)
+    return Replayed(count, revisions, booked_count, digest.hexdigest())
+
+
+def first_difference(stored: str, derived: str) -> str:
+    """Where two texts part."""
+    place = next(
+        (i for i, (a, b) in enumerate(zip(stored, derived, strict=False)) if a != b), min(len(stored), len(derived))
+    )
+    return f"stored …{stored[max(0, place - 40) : place + 20]}…, derived …{derived[max(0, place - 40) : place + 20]}…"
+
+
+def first_of(stored: Sequence[object], derived: Sequence[object]) -> str:
+    """The first place where two lists part."""
+    for i in range(max(len(stored), len(derived))):
+        pair = [str(rows[i]) if i < len(rows) else "nothing" for rows in (stored, derived)]
+        if pair[0] != pair[1]:
+            return f"stored {pair[0]}, derived {pair[1]}"
+    return "in nothing"

@@ -1,0 +1,300 @@
+"""The whole path as a user runs it: ``pumasi demo`` with the real firmware, broker, market and page."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from firmware.host.fleet import unix_port
+from market.record import Record
+from market.series.environment import series_from_environment
+
+PUMASI = [sys.executable, "-m", "market.commands"]
+STEPS_PER_DAY = 96
+
+
+def run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PUMASI, *arguments], capture_output=True, text=True, timeout=240, env={**os.environ, **(environment or {})}
+    )
+
+
+def demo(store: Path, *arguments: str) -> list[str]:
+    return ["demo", "--store", str(store), "--port", "0", "--exit", "--json", *arguments]
+
+
+def summary(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def settled(store: Path) -> dict[tuple[int, str, str], int]:
+    """Every account's net money per interval and reason."""
+    record = Record(store, read_only=True)
+    total: dict[tuple[int, str, str], int] = {}
+    for gate in record.gates():
+        for transfer in record.transfers(gate.number):
+            for account, money in ((transfer.credit, transfer.amount), (transfer.debit, -transfer.amount)):
+                key = (gate.start, account, transfer.reason)
+                total[key] = total.get(key, 0) + money
+    record.close()
+    return {key: money for key, money in total.items() if money}
+
+
+@pytest.fixture(scope="module")
+def needs_firmware() -> None:
+    if unix_port() is None:
+        reason = "the MicroPython unix port is not installed (pip install '.[meters]')"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def day(
+    tmp_path_factory: pytest.TempPathFactory, needs_firmware: None, mosquitto_path: Path
+) -> tuple[Path, dict[str, Any]]:
+    """The store and summary of an undisturbed day of twelve firmware homes over Mosquitto."""
+    store = tmp_path_factory.mktemp("day") / "store"
+    return store, summary(run(*demo(store, "--days", "1", "--speed", "0", "--broker", "mosquitto")))
+
+
+def test_a_day_trades_with_gap_zero_and_nothing_lost(day: tuple[Path, dict[str, Any]]) -> None:
+    _, got = day
+    assert set(got) == {
+        "homes",
+        "intervals",
+        "readings",
+        "energy_traded_wh",
+        "welfare",
+        "certificate_gap_max",
+        "rejected",
+        "page",
+    }
+    assert (got["homes"], got["intervals"], got["readings"]) == (12, STEPS_PER_DAY, 12 * STEPS_PER_DAY)
+    assert got["energy_traded_wh"] > 10_000
+    assert got["welfare"] > 0
+    assert got["certificate_gap_max"] == 0
+    assert got["rejected"] == {}
+    assert re.fullmatch(r"http://localhost:\d+", got["page"])
+
+
+def test_replay_and_audit_agree_with_the_store(day: tuple[Path, dict[str, Any]]) -> None:
+    store, _ = day
+    replayed = run("replay", "--store", str(store))
+    assert replayed.returncode == 0 and "identical, byte for byte" in replayed.stdout, replayed.stdout
+    audited = run("audit", "--store", str(store))
+    assert audited.returncode == 0 and audited.stdout.endswith("audit: OK\n"), audited.stdout
+
+
+def test_the_embedded_broker_and_the_light_fleet_give_the_same_transfers(
+    day: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    store, whole = day
+    got = summary(
+        run(
+            *demo(tmp_path / "s", "--days", "1", "--speed", "0", "--broker", "embedded"),
+            *("--fleet", "light", "--firmware-homes", "3"),
+        )
+    )
+    assert {**got, "page": whole["page"]} == whole
+    digests = [run("replay", "--store", str(place)).stdout.splitlines()[-1] for place in (store, tmp_path / "s")]
+    assert digests[0] == digests[1], "byte for byte, transfer for transfer"
+
+
+def test_the_light_fleet_runs_hundreds_of_homes(tmp_path: Path, mosquitto_path: Path) -> None:
+    got = summary(
+        run(
+            *demo(tmp_path / "s", "--days", "0.0625", "--speed", "0", "--homes", "300"),
+            "--fleet",
+            "light",
+            "--firmware-homes",
+            "0",
+        )
+    )
+    assert (got["homes"], got["intervals"], got["readings"]) == (300, 6, 1800)
+    assert got["certificate_gap_max"] == 0
+
+
+class Running:
+    """A demo that goes on until it is told to stop."""
+
+    def __init__(self, store: Path, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [*PUMASI, "demo", "--store", str(store), "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+
+    def until(self, pattern: str, times: int = 1) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if re.search(pattern, line):
+                times -= 1
+                if not times:
+                    return line
+        raise AssertionError("".join(self.lines[-20:]))
+
+    def child(self, part: str) -> psutil.Process:
+        """The market, the broker, or a meter by its id."""
+        for child in psutil.Process(self.process.pid).children():
+            words = child.cmdline()
+            if part in words or child.cwd().endswith(f"/{part}") or (part == "mosquitto" and part in words[0]):
+                return child
+        raise AssertionError(f"no {part}")
+
+    def rest(self) -> str:
+        assert self.process.stdout is not None
+        self.lines.extend(self.process.stdout)
+        self.process.wait(10)
+        return "".join(self.lines)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+
+    def begin(*arguments: str) -> Running:
+        running = Running(tmp_path / "store", *arguments)
+        started.append(running)
+        return running
+
+    yield begin
+    for running in started:
+        for process in (
+            psutil.Process(running.process.pid).children(recursive=True) if running.process.poll() is None else ()
+        ):
+            process.kill()
+        running.process.kill()
+        running.process.wait()
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+
+
+GATE = r"heard 12/12"
+
+
+def test_ctrl_c_ends_every_child_within_three_seconds_with_a_page_open(
+    start: Callable[..., Running], needs_firmware: None, tmp_path: Path
+) -> None:
+    demo = start("--speed", "0.1", "--days", "1")
+    line = demo.until(GATE, times=3)
+    port = int(re.search(r"http://localhost:(\d+)", line)[1])  # type: ignore[index]
+    children = psutil.Process(demo.process.pid).children(recursive=True)
+    assert len(children) >= 12 + 3
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/household/h001/events")
+    stream = connection.getresponse()
+    assert stream.status == 200 and stream.read(6)
+    asked = time.monotonic()
+    os.kill(demo.process.pid, signal.SIGINT)
+    demo.process.wait(10)
+    took_s = time.monotonic() - asked
+    assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+    assert took_s < 3.0
+    connection.close()
+    assert "Traceback" not in demo.rest()
+    store = str(tmp_path / "store")
+    assert run("replay", "--store", store).returncode == 0
+    assert run("audit", "--store", store).returncode == 0
+
+
+def test_the_page_follows_the_street(start: Callable[..., Running], needs_firmware: None) -> None:
+    demo = start("--speed", "0.1", "--days", "1")
+    address = re.search(r"http://localhost:\d+", demo.until(GATE, times=2))[0]  # type: ignore[index]
+    with urllib.request.urlopen(address, timeout=10) as page:
+        text = page.read().decode()
+        assert "/household/" in page.url
+    assert "00:15" in text or "00:00" in text
+    with urllib.request.urlopen(f"{address}/health", timeout=10) as health:
+        before = json.load(health)["change_counter"]
+    demo.until(GATE, times=3)
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"{address}/health", timeout=10) as health:
+            if json.load(health)["change_counter"] > before:
+                return
+    raise AssertionError("the page does not follow")
+
+
+def test_kills_and_outages_change_nothing_that_was_settled(
+    start: Callable[..., Running], day: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    demo = start("--speed", "0.15", "--days", "1", "--exit", "--broker", "mosquitto")
+    for kills in range(8):
+        demo.until(GATE, times=6)
+        demo.child(("market", "mosquitto", "m003", "market")[kills % 4]).kill()
+    output = demo.rest()
+    assert demo.process.returncode == 0, output
+    store, whole = day
+    assert settled(tmp_path / "store") == settled(store), "to the last unit"
+    record = Record(tmp_path / "store", read_only=True)
+    assert record.reading_count() == whole["readings"]
+    record.close()
+    assert run("replay", "--store", str(tmp_path / "store")).returncode == 0
+    assert run("audit", "--store", str(tmp_path / "store")).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--homes", "0"], "--homes 0: "),
+        (["--days", "8"], "--days 8.0: "),
+        (["--days", "0"], "--days 0.0: "),
+        (["--speed", "-1"], "--speed -1.0: "),
+        (["--port", "70000"], "--port 70000: "),
+    ],
+)
+def test_bad_arguments_are_one_line_and_status_2(tmp_path: Path, arguments: list[str], reason: str) -> None:
+    done = run("demo", "--store", str(tmp_path / "s"), *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"pumasi: {reason}") and done.stderr.count("\n") == 1
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_directory_that_is_no_demos_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "diary.txt").write_text("dear diary")
+    done = run("demo", "--store", str(tmp_path), "--port", "0")
+    assert done.returncode == 2 and "not touched" in done.stderr
+    assert (tmp_path / "diary.txt").read_text() == "dear diary"
+
+
+def test_the_series_goes_to_influxdb_when_one_is_configured(
+    day: tuple[Path, dict[str, Any]], tmp_path: Path, influxdb: Any
+) -> None:
+    environment = {
+        "PUMASI_INFLUX_URL": influxdb.url,
+        "PUMASI_INFLUX_USER": influxdb.user,
+        "PUMASI_INFLUX_PASSWORD": influxdb.password,
+        "PUMASI_INFLUX_DATABASE": influxdb.database,
+    }
+    store, _ = day
+    got = summary(
+        run(*demo(tmp_path / "s", "--days", "1", "--speed", "0", "--fleet", "light"), environment=environment)
+    )
+    assert not (tmp_path / "s" / "series.sqlite").exists()
+    embedded = series_from_environment({}, store, community="rural3", read_only=True)
+    influx = series_from_environment(environment, tmp_path / "s", community="rural3", read_only=True)
+    span = (0, 2**33)
+    assert influx.community(*span) == embedded.community(*span)
+    assert len(influx.community(*span)) == got["intervals"]
+    for household in ("h001", "h007"):
+        assert influx.household(household, *span) == embedded.household(household, *span)
+        assert set(influx.partners(household, *span)) == set(embedded.partners(household, *span))
+        assert influx.totals(household, *span) == embedded.totals(household, *span)
+    influx.close()
+    embedded.close()

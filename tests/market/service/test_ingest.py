@@ -1,0 +1,202 @@
+"""Every kind of message has its named outcome, and none stops ingest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from broker.contract import Reading, topic
+from broker.keys import derive_key, sign, verify
+from market.record import Record
+from market.service.ingest import Ingest, Message
+from market.settlement.rules import parse
+
+MASTER = bytes(range(32))
+SINCE, NOW = 900_000, 909_000
+BODIES: dict[str, Any] = {
+    "community": {
+        "community": "c",
+        "currency": "EUR",
+        "timezone": "Europe/Berlin",
+        "interval_s": 900,
+        "mechanism": "mid-market",
+        "reference": {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"},
+    },
+    "tariffs": {"standard": {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"}},
+    "network": [{"node": "root", "parent": None, "limit_wh": None, "fee_per_kwh": "0"}],
+    "members": [
+        {
+            "household": "h1",
+            "node": "root",
+            "tariff": "standard",
+            "meters": [{"meter": "m1", "kid": 1, "since": SINCE, "import_wh": 1_000}],
+        },
+        {
+            "household": "h2",
+            "node": "root",
+            "tariff": "standard",
+            "meters": [{"meter": "m2", "kid": 3, "since": SINCE}],
+        },
+    ],
+    "offers": {},
+}
+
+
+def message(meter: str = "m1", kid: int = 1, key: bytes | None = None, **members: Any) -> Message:
+    body: dict[str, Any] = {
+        "v": 1,
+        "kid": kid,
+        "outbox": "0123456789abcdef",
+        "seq": 0,
+        "first": 0,
+        "start": SINCE,
+        "length": 900,
+        "import_wh": 1_000,
+        "export_wh": 0,
+        "generation_wh": 0,
+        "consumption_wh": 0,
+        "flags": [],
+    } | members
+    name = topic("c", meter, "reading")
+    return Message(name, sign(key or derive_key(MASTER, "c", meter, kid), name, json.dumps(body).encode()))
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Iterator[Record]:
+    record = Record(tmp_path)
+    record.store_inputs(BODIES, now=0)
+    yield record
+    record.close()
+
+
+@pytest.fixture
+def ingest(record: Record) -> Ingest:
+    ingest = Ingest(record, MASTER)
+    ingest.use(parse(BODIES))
+    return ingest
+
+
+def outcomes(ingest: Ingest, *messages: Message, closed_before: int = SINCE) -> list[str]:
+    return [
+        name
+        for one in messages
+        for name in ingest.store([one], now=NOW, closed_before=closed_before).outcomes.elements()
+    ]
+
+
+REFUSED = [
+    (Message("pumasi/1/c/m1/reading", b"{" + b" " * 1024), "oversized"),
+    (Message("pumasi/1/c/m1/reading", b"{"), "malformed"),
+    (Message("pumasi/1/c/m1/reading", b"\xff\xfe"), "malformed"),
+    (Message("pumasi/1/c/m1/reading", b""), "malformed"),
+    (Message("pumasi/1/c/m1/elsewhere", message().payload), "malformed"),
+    (Message("nonsense", message().payload), "malformed"),
+    (message(import_wh=-1), "malformed"),
+    (message(import_wh=float("nan")), "malformed"),
+    (message(surprise=1), "malformed"),
+    (message("m9"), "unknown-meter"),
+    (Message("pumasi/1/d/m1/reading", message().payload), "unknown-meter"),
+    (message("m2", kid=1), "unknown-key"),
+    (message(key=bytes(32)), "forged"),
+    (Message("pumasi/1/c/m2/reading", message(kid=3).payload), "forged"),
+    (message(start=SINCE + 1), "misaligned"),
+    (message(length=300), "misaligned"),
+    (message(start=SINCE - 900), "misaligned"),
+    (message(start=NOW + 900), "early"),
+    (message(import_wh=999), "impossible"),
+    (message(import_wh=1_000 + 2**31), "impossible"),
+]
+
+
+@pytest.mark.parametrize(("refused", "name"), REFUSED, ids=lambda v: v if isinstance(v, str) else None)
+def test_each_bad_message_has_its_name_and_is_kept_raw(
+    ingest: Ingest, record: Record, refused: Message, name: str
+) -> None:
+    assert outcomes(ingest, refused) == [name]
+    assert record.outcomes() == {name: 1}
+    assert record.reading_count() == 0
+    kept = record._db.execute("SELECT outcome, payload FROM quarantine").fetchall()
+    assert kept == [(name, refused.payload[:1024])]
+    assert outcomes(ingest, message()) == ["stored"], "ingest goes on"
+
+
+def test_only_a_good_seal_moves_the_outbox(ingest: Ingest) -> None:
+    for refused, name in REFUSED:
+        authentic = name in ("misaligned", "early", "impossible")
+        batch = ingest.store([refused], now=NOW, closed_before=SINCE)
+        assert bool(batch.acks) == authentic, name
+
+
+def test_the_ack_is_for_the_meter_and_sealed(ingest: Ingest) -> None:
+    batch = ingest.store([message(), message(start=SINCE + 900, seq=1)], now=NOW, closed_before=SINCE)
+    (ack,) = batch.acks
+    assert ack.topic == "pumasi/1/c/m1/ack"
+    assert verify(derive_key(MASTER, "c", "m1", 1), ack.topic, ack.payload)
+    body = json.loads(ack.payload)
+    assert {name: body[name] for name in ("v", "kid", "outbox", "next")} == {
+        "v": 1,
+        "kid": 1,
+        "outbox": "0123456789abcdef",
+        "next": 2,
+    }
+    assert batch.stored == [(SINCE, "m1"), (SINCE + 900, "m1")]
+
+
+def test_a_duplicate_is_acknowledged_again_and_stored_once(ingest: Ingest, record: Record) -> None:
+    again = message(seq=4, first=4)
+    assert outcomes(ingest, message(seq=4), message(seq=4), again) == ["stored", "duplicate", "duplicate"]
+    assert record.reading_count() == 1
+    assert len(ingest.store([again], now=NOW, closed_before=SINCE).acks) == 1
+
+
+def test_a_second_reading_for_an_interval_is_kept_beside_the_first(ingest: Ingest, record: Record) -> None:
+    assert outcomes(ingest, message(), message(import_wh=1_001, seq=1)) == ["stored", "conflicting"]
+    assert record.registers(SINCE, 900, record.horizon())["m1", SINCE].import_wh == 1_000
+
+
+def test_registers_never_run_backwards_between_their_neighbours(ingest: Ingest) -> None:
+    got = outcomes(
+        ingest,
+        message(start=SINCE, import_wh=1_100),
+        message(start=SINCE + 1800, import_wh=1_300, seq=2),
+        message(start=SINCE + 900, import_wh=1_301, seq=1),
+        message(start=SINCE + 2700, import_wh=1_299, seq=3),
+        message(start=SINCE + 900, import_wh=1_300, seq=4),
+    )
+    assert got == ["stored", "stored", "impossible", "impossible", "stored"]
+
+
+def test_a_reading_after_its_gate_is_late_and_stored(ingest: Ingest, record: Record) -> None:
+    assert outcomes(ingest, message(), closed_before=SINCE + 900) == ["late"]
+    assert record.reading_count() == 1
+
+
+def test_acks_are_published_again_for_the_outbox_in_use(ingest: Ingest) -> None:
+    outcomes(ingest, message(), message(outbox="f" * 16, start=SINCE + 900, import_wh=1_500))
+    (ack,) = ingest.acks()
+    assert json.loads(ack.payload)["outbox"] == "f" * 16
+
+
+def test_what_is_stored_is_what_was_sent(ingest: Ingest, record: Record) -> None:
+    sent = message(import_wh=1_234, export_wh=5, generation_wh=6, consumption_wh=7, flags=["reset"])
+    outcomes(ingest, sent)
+    ((meter, columns, payload),) = record.payloads()
+    raw = msgspec.json.decode(payload, type=Reading)
+    assert (meter, payload) == ("m1", sent.payload)
+    assert (columns.import_wh, columns.export_wh, columns.generation_wh, columns.consumption_wh) == (1_234, 5, 6, 7)
+    assert raw.flags == ["reset"]
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=1100), name=st.sampled_from(["pumasi/1/c/m1/reading", "x", "pumasi/1//m1/reading"]))
+def test_no_bytes_stop_ingest(ingest: Ingest, data: bytes, name: str) -> None:
+    batch = ingest.store([Message(name, data)], now=NOW, closed_before=SINCE)
+    assert sum(batch.outcomes.values()) == 1
+    assert not batch.acks and not batch.stored

@@ -1,0 +1,85 @@
+"""A community file that cannot be used is refused with the place and the reason."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from firmware.host.community import community_document
+from firmware.host.street import load_street, with_homes
+from market.settlement.rules import RulesError, parse, split
+
+DOCUMENT = community_document(with_homes(load_street(), 12), "rural3")
+
+
+def test_a_streets_community_file_is_good() -> None:
+    rules = parse(split(DOCUMENT))
+    assert len(rules.members) == 12
+    assert [member.household for member in rules.members] == sorted(member.household for member in rules.members)
+    assert rules.reference.retail_ticks == 30_000
+    assert {(member.min_sell_ticks, member.max_buy_ticks) for member in rules.members} == {(8_000, 30_000)}
+
+
+def test_a_limit_beyond_the_outside_option_does_not_count() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    document["members"][0]["offer"] = {"min_sell_per_kwh": "0.01", "max_buy_per_kwh": "0.99"}
+    document["members"][1]["offer"] = {"min_sell_per_kwh": "0.15", "max_buy_per_kwh": "0.20"}
+    members = {member.household: member for member in parse(split(document)).members}
+    first, second = (members[document["members"][i]["household"]] for i in (0, 1))
+    assert (first.min_sell_ticks, first.max_buy_ticks) == (8_000, 30_000)
+    assert (second.min_sell_ticks, second.max_buy_ticks) == (15_000, 20_000)
+
+
+@pytest.mark.parametrize(
+    ("timezone", "interval_s"), [("Europe/Berlin", 3600), ("Asia/Kolkata", 1800), ("Asia/Kathmandu", 900)]
+)
+def test_intervals_that_divide_the_zones_offsets_are_good(timezone: str, interval_s: int) -> None:
+    assert parse(split(DOCUMENT | {"timezone": timezone, "interval_s": interval_s})).interval_s == interval_s
+    with pytest.raises(RulesError, match="does not divide the UTC offset"):
+        parse(split(DOCUMENT | {"timezone": timezone, "interval_s": interval_s * 2}))
+
+
+def change(path: list[Any], value: Any) -> dict[str, Any]:
+    document = copy.deepcopy(DOCUMENT)
+    place: Any = document
+    for step in path[:-1]:
+        place = place[step]
+    if value is KeyError:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return document
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        (["members"], KeyError, "'members' is missing"),
+        (["members"], [], "there are none"),
+        (["interval_s"], 700, "does not divide the day"),
+        (["interval_s"], 14_400, "does not divide the UTC offset of 3600 s"),
+        (["timezone"], "Europe/Nowhere", "Nowhere"),
+        (["mechanism"], "auction", "'auction' is unknown"),
+        (["reference", "retail_per_kwh"], "0.05", "feed-in above retail"),
+        (["reference", "retail_per_kwh"], "cheap", "not a number"),
+        (["tariffs", "standard", "retail_per_kwh"], "0.123456", "more than five decimals"),
+        (["tariffs", "standard", "retail_per_kwh"], "NaN", "not a finite number"),
+        (["tariffs", "standard", "retail_per_kwh"], "1e9", "reaches the bound"),
+        (["network", 1, "parent"], "nowhere", "its parent nowhere is unknown"),
+        (["network", 0, "parent"], DOCUMENT["network"][1]["node"], "network"),
+        (["network", 1, "fee_per_kwh"], "-0.01", "network"),
+        (["members", 0, "node"], "nowhere", "its node nowhere is unknown"),
+        (["members", 0, "tariff"], "none", "its tariff none is unknown"),
+        (["members", 0, "household"], DOCUMENT["members"][1]["household"], "stands twice"),
+        (["members", 0, "meters"], [], "has no meter"),
+        (["members", 0, "meters", 0, "meter"], DOCUMENT["members"][1]["meters"][0]["meter"], "stands twice"),
+        (["members", 0, "meters", 0, "since"], 1, "no interval's start"),
+        (["members", 0, "meters", 0, "kid"], KeyError, "'kid' is missing"),
+        (["members", 0, "offer", "max_buy_per_kwh"], "x", "not a number"),
+    ],
+)
+def test_each_fault_is_named(path: list[Any], value: Any, reason: str) -> None:
+    with pytest.raises(RulesError, match=reason):
+        parse(split(change(path, value)))

@@ -1,0 +1,167 @@
+"""Real servers for the tests, each a child process on a free loopback port."""
+
+import base64
+import os
+import secrets
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+START_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 10
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when `port` accepts. Raises RuntimeError with the log's end if the process ends or does not listen."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise RuntimeError(f"{process.args!r} does not listen on {port}: {log.read_text(errors='replace')[-2000:]}")
+
+
+def stop_process(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@dataclass
+class MosquittoServer:
+    """A broker that lets anybody in. `stop()` and `start()` make an outage; retained messages survive it."""
+
+    program: Path
+    folder: Path
+    host: str = HOST
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert self.process is None
+        configuration = self.folder / "mosquitto.conf"
+        lines = [
+            f"listener {self.port} {HOST}",
+            "allow_anonymous true",
+            "max_queued_messages 0",
+            "max_inflight_messages 1000",
+            "set_tcp_nodelay true",
+            "persistence true",
+            f"persistence_location {self.folder}/",
+        ]
+        if os.geteuid() == 0:
+            lines.append("user root")  # else root's broker becomes a user who cannot write to the folder
+        configuration.write_text("\n".join(lines) + "\n")
+        log = self.folder / "mosquitto.log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [self.program, "-c", configuration], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        wait_for_port(self.port, self.process, log)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            stop_process(self.process)
+            self.process = None
+
+
+@dataclass
+class InfluxServer:
+    """InfluxDB 1.x with authentication; the user is the server's administrator."""
+
+    program: Path
+    folder: Path
+    port: int = field(default_factory=free_port)
+    user: str = "admin"
+    password: str = field(default_factory=lambda: secrets.token_hex(16))
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> None:
+        assert self.process is None
+        configuration = self.folder / "influxdb.conf"
+        configuration.write_text(
+            f"""\
+            reporting-disabled = true
+            bind-address = "{HOST}:{free_port()}"
+            [meta]
+            dir = "{self.folder}/meta"
+            [data]
+            dir = "{self.folder}/data"
+            wal-dir = "{self.folder}/wal"
+            query-log-enabled = false
+            [monitor]
+            store-enabled = false
+            [subscriber]
+            enabled = false
+            [logging]
+            level = "warn"
+            suppress-logo = true
+            [http]
+            bind-address = "{HOST}:{self.port}"
+            auth-enabled = true
+            log-enabled = false
+            """
+        )
+        log = self.folder / "influxdb.log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [self.program, "-config", configuration], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        wait_for_port(self.port, self.process, log)
+        self.query(f"CREATE USER {self.user} WITH PASSWORD '{self.password}' WITH ALL PRIVILEGES")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            stop_process(self.process)
+            self.process = None
+
+    def query(self, statement: str) -> bytes:
+        """The server's JSON answer to an InfluxQL statement that may change something."""
+        request = urllib.request.Request(f"{self.url}/query", data=urllib.parse.urlencode({"q": statement}).encode())
+        credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {credentials}")
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    content: bytes = answer.read()
+                    return content
+            except urllib.error.HTTPError as refused:
+                with refused:
+                    raise RuntimeError(f"{statement!r}: {refused.read()!r}") from None
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class InfluxDatabase:
+    """An empty database of its own on a running server."""
+
+    url: str
+    user: str
+    password: str
+    database: str
