@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from market.clearing.ordering import order_by
 from market.clearing.problem import Book, Flags, Ints, Network
 from market.clearing.tree import plant
 
@@ -35,7 +36,7 @@ def match(book: Book, network: Network, accepted_wh: Ints) -> tuple[Ints, Ints, 
     intervals = book.intervals
     traded = np.flatnonzero(accepted_wh)
     cell = tree.position[book.node[traded]] * intervals + book.interval[traded]
-    queue = np.lexsort((traded, -book.energy_wh[traded], book.price_ticks[traded], book.id[traded], cell))
+    queue = order_by(cell, book.id[traded], book.price_ticks[traded], -book.energy_wh[traded])
     traded, cell = traded[queue], cell[queue]
     asks, bids = book.sell[traded], ~book.sell[traded]
     own_asks = _Open(traded[asks], cell[asks], accepted_wh[traded[asks]])
@@ -52,7 +53,7 @@ def match(book: Book, network: Network, accepted_wh: Ints) -> tuple[Ints, Ints, 
     if not found:
         return nothing, nothing, nothing
     seller, buyer, energy = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.lexsort((buyer, seller, book.interval[seller]))
+    order = order_by(book.interval[seller], seller, buyer)
     return seller[order], buyer[order], energy[order]
 
 
@@ -76,8 +77,8 @@ def _settle(
     ends = np.cumsum(common)
     ask_stop = _stops(asks, first, ask_total, common, ends)
     bid_stop = _stops(bids, first, bid_total, common, ends)
-    marks = np.union1d(ask_stop, bid_stop)
-    marks = marks[marks > 0]
+    marks = np.sort(np.concatenate([ask_stop, bid_stop]))
+    marks = marks[np.diff(marks, prepend=0) > 0]
     if marks.size:
         seller = asks.row[np.searchsorted(ask_stop, marks)]
         buyer = bids.row[np.searchsorted(bid_stop, marks)]
@@ -93,7 +94,7 @@ def _merge(own: _Open, up: _Open, first: int, last: int) -> _Open:
     row = np.concatenate([own.row[here], up.row])
     cell = np.concatenate([own.cell[here], up.cell])
     energy = np.concatenate([own.energy[here], up.energy])
-    order = np.argsort(cell, kind="stable")
+    order = order_by(cell)
     return _Open(row[order], cell[order], energy[order])
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.clearing.frame import Frame
+from market.clearing.ordering import order_by
 from market.clearing.problem import LIMIT_BOUND_WH, NO_PRICE, Flags, Ints
 from market.clearing.tree import Level
 from market.clearing.wide import compare_products, divide_product, divide_wide_product
@@ -251,7 +252,7 @@ def _round(frame: Frame, free: _Free, pools: _Pools) -> tuple[Ints, Ints]:
         pools.weight[edge], pools.numerator[edge], pools.denominator[edge]
     )
     carried[edge] = pools.below[edge] + quotient
-    bonus_order, rank_edge = _ranks(frame, free, rows, rest, carried_rest)
+    bonus_order, rank_edge = _ranks(frame, free, pools, rows, rest, carried_rest)
 
     # What each node still has to hand out once every share under it is floored.
     given = frame.sum_by_cell(floor, cell)
@@ -270,7 +271,7 @@ def _round(frame: Frame, free: _Free, pools: _Pools) -> tuple[Ints, Ints]:
 _LAST = LIMIT_BOUND_WH
 
 
-def _ranks(frame: Frame, free: _Free, rows: Ints, rest: Ints, carried_rest: Ints) -> tuple[Ints, Ints]:
+def _ranks(frame: Frame, free: _Free, pools: _Pools, rows: Ints, rest: Ints, carried_rest: Ints) -> tuple[Ints, Ints]:
     """Each share's place in its node's queue for the units left over, for orders and for edges."""
     rank_order = np.full(rows.size, _LAST, np.int64)
     rank_edge = np.full(frame.shape, _LAST, np.int64)
@@ -285,7 +286,9 @@ def _ranks(frame: Frame, free: _Free, rows: Ints, rest: Ints, carried_rest: Ints
     child = np.concatenate([np.zeros(some.size, np.int64), frame.tree.node[position] + 1])
     name = np.concatenate([frame.id[source], np.zeros(position.size, np.int64)])
     energy = np.concatenate([frame.energy[source], np.zeros(position.size, np.int64)])
-    order = np.lexsort((-energy, name, child, -remainder, cell))
+    # A float's leading bits of the ratio sort almost everything; the exact keys settle what they leave equal.
+    share = remainder / pools.denominator.reshape(-1)[cell]
+    order = order_by(cell, -(share * 2**32).astype(np.int64), -remainder, child, name, -energy)
     cell = cell[order]
     begins = np.flatnonzero(np.concatenate([[True], cell[1:] != cell[:-1]]))
     place = np.arange(cell.size) - np.repeat(begins, np.diff(np.append(begins, cell.size)))

@@ -109,7 +109,10 @@ def run(arguments: argparse.Namespace) -> int:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             say("stopping")
-    say(f"`pumasi replay --store {store}` runs what was settled again, `pumasi audit --store {store}` checks it")
+    command = sys.argv[0] if Path(sys.argv[0]).name == "pumasi" else "pumasi"
+    say("run what was settled again, and check it:")
+    for check in ("replay", "audit"):
+        say(f"  {command} {check} --store {arguments.store}")
     if arguments.json:
         print(json.dumps(_summary(store, street, port)))
     return 0

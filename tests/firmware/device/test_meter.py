@@ -299,6 +299,7 @@ def test_noise_on_standard_input_is_passed_over(
     meter.write(str(START + 2700)[4:] + "\n")
     wait_heard(wait, market, 1)
     assert meter.closed() == [START + 1800]
+    assert f"tick {START + 900} is before {START + 1800}" in meter.diagnostics()
 
 
 @pytest.mark.parametrize(

@@ -106,8 +106,11 @@ def price_sums(book: Book, network: Network, interval: int, best: float, box: fl
     return sums[0], sums[1]
 
 
-def fair_shares(problem: Model) -> tuple[np.ndarray, float]:
-    """Real-valued tie rule: greatest welfare, then greatest traded energy, then least sum of q^2 / Q."""
+def fair_shares(problem: Model) -> tuple[np.ndarray, float] | None:
+    """Real-valued tie rule: greatest welfare, then greatest traded energy, then least sum of q^2 / Q.
+
+    None when the QP solver gives up.
+    """
     best = welfare(problem)
     bounds = list(zip(np.zeros_like(problem.upper), problem.upper, strict=True))
     solved = linprog(
@@ -120,7 +123,7 @@ def fair_shares(problem: Model) -> tuple[np.ndarray, float]:
     most = -float(solved.fun)
     solver = highspy.Highs()
     solver.setOptionValue("output_flag", False)
-    free = highspy.kHighsInf
+    solver.setOptionValue("qp_iteration_limit", 2000)
     orders = problem.rows.size
     for upper in problem.upper:
         solver.addVar(0.0, float(upper))
@@ -136,6 +139,6 @@ def fair_shares(problem: Model) -> tuple[np.ndarray, float]:
         columns, orders, int(highspy.HessianFormat.kTriangular), starts, np.arange(orders, dtype=np.int32), weight
     )
     solver.run()
-    assert solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
-    assert free
+    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        return None  # its active-set method can cycle on degenerate faces
     return np.array(solver.getSolution().col_value)[:orders], most

@@ -178,7 +178,7 @@ def test_welfare_and_witness_against_scipy(block: int) -> None:
 
 @pytest.mark.parametrize("block", range(4))
 def test_tie_rule_against_a_quadratic_optimum(block: int) -> None:
-    contested = 0
+    contested = given_up = 0
     for seed in range(90_000 + block * 150, 90_000 + (block + 1) * 150):
         book, network = random_problem(seed)
         if not book.orders or book.energy_wh.max() > 1000 or np.abs(book.price_ticks).max() > 50:
@@ -188,12 +188,17 @@ def test_tie_rule_against_a_quadratic_optimum(block: int) -> None:
             problem = oracles.model(book, network, interval)
             if not problem.rows.size:
                 continue
-            shares, most = oracles.fair_shares(problem)
+            expected = oracles.fair_shares(problem)
+            if expected is None:
+                given_up += 1
+                continue
+            shares, most = expected
             got = cleared.accepted_wh[problem.rows]
             assert got[book.sell[problem.rows]].sum() == pytest.approx(most, abs=1e-4), seed
             assert (np.abs(got - shares) < 1 + 1e-3).all(), seed
             contested += bool((np.abs(shares - np.round(shares)) > 0.01).any())
     assert contested > 10
+    assert given_up <= 2
 
 
 @pytest.mark.parametrize("seed", range(120_000, 120_150))

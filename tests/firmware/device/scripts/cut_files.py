@@ -119,9 +119,9 @@ for name in ("00000000.seg", "00000003.seg"):
 
 # the identity and the origin: whatever is cut or spoiled, one whole copy remains once there were two
 slots = Slots("value")
-slots.save(b"first")
-slots.save(b"second")
-slots.save(b"third")
+for value in (b"first", b"second", b"third"):
+    slots.save(value)
+    assert Slots("value").content == value
 kept = {}
 for suffix in (".a", ".b"):
     with open("value" + suffix, "rb") as file:

@@ -52,10 +52,10 @@ clock._NAP_S = 0
 
 async def run():
     keeper = clock.NtpClock(900)
-    told = []
-    for _ in range(3):
-        told.append(await keeper.tick())
-    return told
+    first = await keeper.tick()
+    second = await keeper.tick()
+    third = await keeper.tick()
+    return [first, second, third]
 
 
 told = asyncio.run(run())
