@@ -161,8 +161,14 @@ class Conductor:
         self._said = said
         self._now: int | None = None
 
-    def wait_until_ready(self, timeout_s: float) -> None:
-        """Until every child has said that it is ready. Raises ConductorError when one does not in time."""
+    def begin(self, now: int, timeout_s: float) -> None:
+        """Set every clock to ``now``, which closes nothing, and wait until every child is ready.
+
+        Raises ConductorError when one is not in time.
+        """
+        self._now = now
+        for child in (self._market, *self._meters):
+            child.tick(now)
         waiting = {child.name for child in (self._market, *self._meters)}
         deadline_s = time.monotonic() + timeout_s
         while waiting:
@@ -171,12 +177,6 @@ class Conductor:
                 raise ConductorError(f"not ready within {timeout_s:.0f} s: {', '.join(sorted(waiting)[:5])}")
             if event.event is not None and event.event.get("event") in ("ready", "connected"):
                 waiting.discard(event.child.name)
-
-    def set_clock(self, now: int) -> None:
-        """The first tick: it sets every clock and closes nothing."""
-        self._now = now
-        for child in (self._market, *self._meters):
-            child.tick(now)
 
     def step(self, now: int, timeout_s: float) -> Iterator[dict[str, Any]]:
         """Move the clock to ``now``; yields what the market says until the gate of the interval ending then has closed.

@@ -196,7 +196,7 @@ def _start(
         f" broker: {broker.kind}, loopback port {broker.port}; store: {store}"
     )
     conductor = Conductor(market, meters, (dashboard,), children.said)
-    conductor.wait_until_ready(READY_S + 0.05 * len(street.homes))
+    conductor.begin(street.start, READY_S + 0.05 * len(street.homes))
     _wait_for_page(page, dashboard)
     return conductor, broker
 
@@ -253,7 +253,6 @@ def _live(
     zone = ZoneInfo(street.timezone)
     address = f"http://localhost:{page}"
     say(f"the page is {address}; Ctrl-C ends")
-    conductor.set_clock(street.start)
     for step in range(1, round(arguments.days * 86_400 / street.step_s) + 1):
         earliest_s = time.monotonic() + arguments.speed
         if broker.process is None or broker.process.poll() is not None:

@@ -19,8 +19,9 @@ from broker.contract import Reading, topic
 from broker.keys import derive_key, master_key, verify
 from market.clearing import certificate
 from market.clearing.problem import NO_PRICE, Book, Ints, Network
-from market.mechanisms.mid_market import payments, posted_book, posted_price
-from market.mechanisms.outcome import own_welfare
+from market.mechanisms.outcome import network_fees, own_welfare
+from market.mechanisms.posted import posted_book, posted_money
+from market.mechanisms.reference import mid_market_price
 from market.record import Record
 from market.record.record import Gate
 from market.service.gates import transfers_to
@@ -112,10 +113,11 @@ def _check_settlement(record: Record, gate: Gate) -> int:
     _same(gate, "orders", stored, orders)
     accepted = np.array([row["accepted_wh"] for row in result["orders"]], dtype=np.int64)
     published = _published(gate, rules, result, accepted)
-    posted = posted_price(rules.reference.retail_ticks, rules.reference.feed_in_ticks)
-    _same(gate, "price", [result["price_ticks"]], [posted])
+    posted = mid_market_price(book, rules.reference.retail_ticks, rules.reference.feed_in_ticks)
+    _same(gate, "price", [result["price_ticks"]], posted.tolist())
     _check_certificate(gate, posted_book(book, rules.network, posted), rules.network, published, result)
-    money, fees = payments(book, rules.network, posted, accepted, published.flow_wh)
+    money = posted_money(book, rules.network, accepted, published.flow_wh, posted)
+    fees = network_fees(rules.network, published.flow_wh)
     _same(gate, "money of the orders", [row["money"] for row in result["orders"]], money.tolist())
     _same(gate, "welfare", [result["welfare"]], own_welfare(book, accepted, fees).tolist())
     _same(gate, "fees, rent and pool", [result[name] for name in ("fees", "rent", "pool")], [int(fees[0]), 0, 0])

@@ -96,7 +96,6 @@ class Market:
         """Until ``stop``: then what has come is stored, and the series written as far as it can be."""
         self._projection.start()
         self._projection.wake()
-        self._link.start()
         last = self._record.last_gate()
         if last is not None:
             self._announce(last, msgspec.json.decode(self._record.result(last.number)))
@@ -121,6 +120,9 @@ class Market:
             else:
                 self._store(received)
                 received = []
+                if not self._gates.now:
+                    # Not before: without a clock every reading would look as if it came early.
+                    self._link.start()
                 self._gates.tick(event.now, time.monotonic())
         self._store(received)
         while self._gates.due(time.monotonic()):

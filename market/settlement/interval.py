@@ -15,7 +15,7 @@ import numpy as np
 from market.clearing.clear import Solver
 from market.clearing.problem import NO_PRICE, Book
 from market.mechanisms import Outcome, mid_market
-from market.mechanisms.mid_market import posted_price
+from market.mechanisms.reference import posted_price
 from market.settlement.energy import Energy, energies
 from market.settlement.rules import Member, Registers, Rules
 
@@ -100,7 +100,6 @@ def settle(rules: Rules, start: int, registers: Mapping[tuple[str, int], Registe
         rules.network,
         retail_ticks=rules.reference.retail_ticks,
         feed_in_ticks=rules.reference.feed_in_ticks,
-        solver=solver,
     )
     money = dict(zip((owner.household for owner in owners), outcome.money.tolist(), strict=True))
     accepted_wh = dict(zip((owner.household for owner in owners), outcome.accepted_wh.tolist(), strict=True))
