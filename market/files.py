@@ -21,10 +21,10 @@ import numpy as np
 from market.clearing import certificate
 from market.clearing.certificate import Published, Violation
 from market.clearing.problem import NO_PRICE, Book, Ints, Network, ProblemError
-from market.mechanisms import Outcome, mid_market, nodal
-from market.mechanisms.mid_market import posted_book, posted_price
+from market.mechanisms import Outcome, bill_sharing, mid_market, nodal, pay_as_bid, supply_demand_ratio
 from market.mechanisms.outcome import network_fees, own_welfare
-from market.mechanisms.tracing import fees_paid
+from market.mechanisms.posted import posted_book, posted_money
+from market.mechanisms.reference import mid_market_price, ratio_price
 
 TICKS_PER_UNIT = 100_000
 ROWS_BOUND = 2**24
@@ -35,7 +35,8 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 ORDER_COLUMNS = ("order", "household", "node", "side", "price_per_kwh", "energy_wh")
 NETWORK_COLUMNS = ("node", "parent", "limit_wh", "fee_per_kwh")
 NETWORK_OPTIONAL = ("limit_down_wh", "fee_down_per_kwh")
-MECHANISMS = ("nodal", "mid-market")
+MECHANISMS = ("nodal", "mid-market", "pay-as-bid", "supply-demand-ratio", "bill-sharing")
+NEED_REFERENCE = {"mid-market": mid_market_price, "supply-demand-ratio": ratio_price}
 
 
 class InputError(ValueError):
@@ -267,10 +268,15 @@ def run_mechanism(
     """Run a mechanism by its name. Raises ValueError for an unknown name or a missing reference price."""
     if name == "nodal":
         return nodal(book, network)
-    if name == "mid-market":
+    if name == "pay-as-bid":
+        return pay_as_bid(book, network)
+    if name == "bill-sharing":
+        return bill_sharing(book, network)
+    if name in NEED_REFERENCE:
         if retail_ticks is None or feed_in_ticks is None:
-            raise ValueError("mid-market needs the reference prices --retail and --feed-in")
-        return mid_market(book, network, retail_ticks=retail_ticks, feed_in_ticks=feed_in_ticks)
+            raise ValueError(f"{name} needs the reference prices --retail and --feed-in")
+        rule = mid_market if name == "mid-market" else supply_demand_ratio
+        return rule(book, network, retail_ticks=retail_ticks, feed_in_ticks=feed_in_ticks)
     raise ValueError(f"unknown mechanism {name!r}; known are {', '.join(MECHANISMS)}")
 
 
@@ -299,7 +305,7 @@ def clear_files(
         raise _order_error(Path(orders), placed.rows, error) from error
     except ValueError as error:
         raise InputError("--mechanism", None, None, str(error)) from error
-    reference = None if mechanism != "mid-market" else (prices["retail"], prices["feed-in"])
+    reference = None if mechanism not in NEED_REFERENCE else (prices["retail"], prices["feed-in"])
     write_result(Path(out), placed, grid, outcome, reference)
     return outcome
 
@@ -475,11 +481,12 @@ def verify_result(found: ResultFile, placed: OrdersFile, grid: NetworkFile) -> l
     """As :func:`verify_files`, on what was read."""
     book, network = placed.book, grid.network
     cleared = book
-    retail, feed_in = found.reference
-    if found.mechanism == "mid-market":
-        if retail is None or feed_in is None:
-            return [Violation("reference-missing", None, None, "mid-market needs its reference prices")]
-        cleared = posted_book(book, network, posted_price(retail, feed_in))
+    try:
+        price = _posted(found, book)
+    except ProblemError as error:
+        return [Violation(error.name, None, None, error.reason)]
+    if price is not None:
+        cleared = posted_book(book, network, price)
     published = found.published
     faults = certificate.verify(cleared, network, published)
     if faults:
@@ -496,10 +503,24 @@ def verify_result(found: ResultFile, placed: OrdersFile, grid: NetworkFile) -> l
     for name, value in expected.items():
         if found.totals[name] != value:
             faults.append(Violation(f"{name}-wrong", 0, None, f"{found.totals[name]} is published, it is {value}"))
-    return faults + _money(found, placed, network) + _matches(found, placed)
+    return faults + _money(found, placed, network, price) + _matches(found, placed)
 
 
-def _money(found: ResultFile, placed: OrdersFile, network: Network) -> list[Violation]:
+def _posted(found: ResultFile, book: Book) -> Ints | None:
+    """The price the result's mechanism posts, None where it posts none. Raises ProblemError."""
+    if found.mechanism not in MECHANISMS:
+        raise ProblemError("mechanism-unknown", None, f"known are {', '.join(MECHANISMS)}")
+    if found.mechanism == "bill-sharing":
+        return np.zeros(1, np.int64)
+    if found.mechanism not in NEED_REFERENCE:
+        return None
+    retail, feed_in = found.reference
+    if retail is None or feed_in is None:
+        raise ProblemError("reference-missing", None, f"{found.mechanism} needs its reference prices")
+    return NEED_REFERENCE[found.mechanism](book, retail, feed_in)
+
+
+def _money(found: ResultFile, placed: OrdersFile, network: Network, posted: Ints | None) -> list[Violation]:
     book, published, money = placed.book, found.published, found.money
     faults = []
     total = sum(money.tolist()) + sum(found.totals[name] for name in ("pool", "fees", "rent"))
@@ -510,14 +531,13 @@ def _money(found: ResultFile, placed: OrdersFile, network: Network) -> list[Viol
     if against.size:
         at = int(against[0])
         faults.append(Violation("against-limit", 0, at, f"order {placed.orders[at]} is settled against its limit"))
-    if found.mechanism == "nodal":
+    if posted is not None:
+        due = posted_money(book, network, published.accepted_wh, published.flow_wh, posted)
+    elif found.mechanism == "pay-as-bid":
+        due = np.where(book.sell, worth, -worth)
+    else:
         price = published.price_ticks[0, book.node] * (published.accepted_wh > 0)
         due = np.where(book.sell, 1, -1) * price * published.accepted_wh
-    else:
-        retail, feed_in = found.reference
-        assert retail is not None and feed_in is not None
-        each = np.where(book.sell, 1, -1) * posted_price(retail, feed_in) * published.accepted_wh
-        due = each - fees_paid(book, network, published.accepted_wh, published.flow_wh)
     wrong = np.flatnonzero(money != due)
     if wrong.size:
         at = int(wrong[0])

@@ -36,6 +36,7 @@ MARKER = "demo.json"
 GRACE_S = 10.0
 STEP_TIMEOUT_S = 120.0
 READY_S, QUIET_S = 30.0, 1.0
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_S = 2.0
 """Ctrl-C ends every child within 3 s: this long they may take by themselves."""
 
@@ -99,8 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
     street = _street(arguments)
     port = _page_port(arguments.port)
     store = _fresh_store(arguments.store)
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, _interrupt)
+    for number in STOPS:
+        signal.signal(number, _interrupt)
     with ExitStack() as stack:
         try:
             conductor, broker = _start(arguments, street, store, port, say, stack)
@@ -300,4 +301,7 @@ def _say_on(stream: TextIO) -> Callable[[str], None]:
 
 
 def _interrupt(*_: object) -> None:
+    # A second Ctrl-C must not cut short the end of the children.
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -44,12 +44,14 @@ class Link:
         password: str | None,
         deliver: Callable[[Received], None],
         connected: Callable[[], None],
+        notice: Callable[[str], None],
     ) -> None:
         self._community = community
         self._deliver = deliver
         self._connected = connected
+        self._notice = notice
         self._connection = 0
-        self.refusal: str | None = None
+        self._refusal: str | None = None
         self._stopping = threading.Event()
         user = market_user(community)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=user, clean_session=False, manual_ack=True)
@@ -57,6 +59,7 @@ class Link:
         self._client.max_inflight_messages_set(1000)
         self._client.reconnect_delay_set(RECONNECT_LEAST_S, RECONNECT_MOST_S)
         self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.connect_async(host, port, keepalive=KEEPALIVE_S)
 
@@ -81,12 +84,22 @@ class Link:
     def _on_connect(
         self, client: mqtt.Client, userdata: Any, flags: mqtt.ConnectFlags, reason: ReasonCode, properties: Any
     ) -> None:
-        self.refusal = str(reason) if reason.is_failure else None
-        if reason.is_failure:
+        refusal = str(reason) if reason.is_failure else None
+        if refusal is not None:
+            if refusal != self._refusal:
+                self._notice(f"the broker refuses the market: {refusal}; tried again until it does not")
+            self._refusal = refusal
             return
+        self._refusal = None
         self._connection += 1
         client.subscribe([(f"pumasi/1/{self._community}/+/reading", 1), (f"pumasi/1/{self._community}/+/status", 1)])
         self._connected()
+
+    def _on_disconnect(
+        self, client: mqtt.Client, userdata: Any, flags: mqtt.DisconnectFlags, reason: ReasonCode, properties: Any
+    ) -> None:
+        if not self._stopping.is_set() and self._refusal is None:
+            self._notice("the broker is away; readings wait in the meters")
 
     def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
         received = Received(Message(message.topic, bytes(message.payload)), message.mid, self._connection)

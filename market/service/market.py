@@ -83,6 +83,7 @@ class Market:
             password,
             deliver=lambda received: self._events.put(received, timeout=0.5),
             connected=lambda: self._events.put(Connected()),
+            notice=lambda text: say({"event": "notice", "text": text}),
         )
 
     def tick(self, now: int) -> None:
