@@ -5,33 +5,42 @@ Price: 1 tick = 0.00001 currency unit per kWh. Money: 1 Wh x tick = 10^-8 curren
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+
+from market.clearing.problem import PRICE_BOUND_TICKS
 
 TICKS_PER_UNIT = 100_000
 MONEY_PER_UNIT = 100_000_000
-PRICE_BOUND_TICKS = 2**30
+_DECIMAL = re.compile(r"([+-]?)([0-9]{1,12})(?:\.([0-9]+))?")
 
 
-def ticks(price_per_kwh: str | int | Decimal) -> int:
-    """The price in ticks.
+def ticks(price_per_kwh: str) -> int:
+    """Decimal text as ticks.
 
-    Raises ValueError with the reason for what is no number, has more than five decimals, or
+    Raises ValueError with the reason for what is no decimal text, has more than five decimals, or
     reaches the bound of 2^30 ticks.
     """
-    try:
-        price = Decimal(price_per_kwh)
-    except InvalidOperation:
-        raise ValueError(f"{price_per_kwh!r} is not a number") from None
-    if not price.is_finite():
-        raise ValueError(f"{price_per_kwh!r} is not a finite number")
-    if abs(price) * TICKS_PER_UNIT >= PRICE_BOUND_TICKS:
-        raise ValueError(f"price {price_per_kwh} reaches the bound of {decimal_price(PRICE_BOUND_TICKS)} per kWh")
-    scaled = price * TICKS_PER_UNIT
-    if scaled != scaled.to_integral_value():
-        raise ValueError(f"price {price_per_kwh} has more than five decimals")
-    return int(scaled)
+    if not isinstance(price_per_kwh, str):
+        raise ValueError(f"{price_per_kwh!r} must be decimal text in quotes, so that it is exact")
+    found = _DECIMAL.fullmatch(price_per_kwh)
+    if not found:
+        raise ValueError(f"{shown(price_per_kwh)} is not a decimal number")
+    sign, whole, fraction = found[1], found[2], found[3] or ""
+    if len(fraction) > 5:
+        raise ValueError(f"{shown(price_per_kwh)} has more than 5 decimals")
+    value = int(whole) * TICKS_PER_UNIT + int(fraction.ljust(5, "0"))
+    if value >= PRICE_BOUND_TICKS:
+        raise ValueError(f"{shown(price_per_kwh)} must be below {decimal_text(PRICE_BOUND_TICKS)} per kWh in magnitude")
+    return -value if sign == "-" else value
 
 
-def decimal_price(price_ticks: int) -> str:
-    """The price as a decimal with all five places: 19000 -> '0.19000'."""
-    return f"{Decimal(price_ticks).scaleb(-5):.5f}"
+def decimal_text(value_ticks: int) -> str:
+    """Ticks as exact decimal text without trailing zeros, a valid JSON number: 19000 -> '0.19'."""
+    value = abs(value_ticks)
+    text = f"{value // TICKS_PER_UNIT}.{value % TICKS_PER_UNIT:05d}".rstrip("0").rstrip(".")
+    return f"-{text}" if value_ticks < 0 else text
+
+
+def shown(text: str) -> str:
+    """Text short enough for one line of complaint."""
+    return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -52,7 +52,8 @@ class Values:
 def values(book: Book, network: Network, accepted_wh: Ints, flow_wh: Ints, price_ticks: Ints) -> Values:
     """Both objectives from the published arrays: orders, (intervals, nodes), (intervals, nodes).
 
-    ``bounded`` is false where prices on an unlimited edge differ by more than its fee: the dual is infeasible.
+    ``bounded`` is false where prices on an unlimited edge differ by more than its fee, so the dual is infeasible, or
+    where prices are so large that the sums leave 64 bits.
     """
     price = stand_in(network, price_ticks)
     return Values(
@@ -80,7 +81,9 @@ def _primal(book: Book, network: Network, accepted_wh: Ints, flow_wh: Ints) -> I
 def _dual(book: Book, network: Network, price: Ints) -> tuple[Ints, Flags]:
     gap = price[book.interval, book.node] - book.price_ticks
     total = _by_interval(book, np.maximum(np.where(book.sell, gap, -gap), 0) * book.energy_wh)
-    bounded = np.ones(book.intervals, np.bool_)
+    # A published price may be anything; where a sum could leave 64 bits it proves nothing.
+    dearest = np.abs(price).max(axis=1, initial=0) + float(np.abs(book.price_ticks).max(initial=0))
+    bounded = dearest * _by_interval(book, book.energy_wh) < 2.0**63
     edges = np.flatnonzero(network.parent >= 0)
     if edges.size:
         rise = price[:, network.parent[edges]] - price[:, edges]
@@ -91,7 +94,9 @@ def _dual(book: Book, network: Network, price: Ints) -> tuple[Ints, Flags]:
             room = np.broadcast_to(limit, price.shape)[:, edges]
             excess = np.maximum(over, 0)
             bounded &= ~((excess > 0) & (room < 0)).any(axis=1)
-            total += (excess * np.where(excess > 0, np.maximum(room, 0), 0)).sum(axis=1)
+            used = np.where(excess > 0, np.maximum(room, 0), 0)
+            bounded &= (excess.astype(np.float64) * used).sum(axis=1) < 2.0**62
+            total += (excess * used).sum(axis=1)
     return total, bounded
 
 

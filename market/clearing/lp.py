@@ -107,8 +107,8 @@ def allocate(problem: Interval) -> Optimum:
     accepted, up, down = variables(model, problem)
     model += welfare(problem, accepted, up, down)
     balance(model, problem, accepted, up, down)
-    _run(model)
-    return Optimum(*([_whole(variable) for variable in group] for group in (accepted, up, down)))
+    solve_model(model)
+    return Optimum(*([whole(variable) for variable in group] for group in (accepted, up, down)))
 
 
 def variables(model: Any, problem: Interval) -> tuple[list[Any], list[Any], list[Any]]:
@@ -147,8 +147,8 @@ def price_end(problem: Interval, optimum: Optimum, sense: int) -> list[int]:
     price = [model.add_variable(f"p_{n}", -2 * box, 2 * box) for n in problem.nodes]
     model += pulp.lpSum(price)
     slackness(model, problem, optimum, price)
-    _run(model)
-    prices = [_whole(variable) for variable in price]
+    solve_model(model)
+    prices = [whole(variable) for variable in price]
     return [p if abs(p) < box else INFINITE if p > 0 else -INFINITE for p in prices]
 
 
@@ -209,7 +209,8 @@ def rise_range(problem: Interval, optimum: Optimum, n: int) -> tuple[int, int]:
     return least, most
 
 
-def _run(model: Any) -> None:
+def solve_model(model: Any) -> None:
+    """Solve a PuLP model with HiGHS, quietly, and insist on an optimum. Raises SolverError."""
     # PuLP 3 returns the status, PuLP 4 an object that holds it.
     result = model.solve(pulp.HiGHS(msg=False, threads=1))
     status = int(getattr(result, "status", result))
@@ -217,9 +218,11 @@ def _run(model: Any) -> None:
         raise SolverError(f"HiGHS stopped without an optimum, status {status}")
 
 
-def _whole(variable: Any) -> int:
-    value = variable.varValue
-    whole: int = round(value)
-    if abs(value - whole) > 1e-4:
+def whole(variable: Any) -> int:
+    """A solved variable's value, which must be a whole number. Raises SolverError."""
+    # PuLP keeps variables that no term mentions out of the model; zero is within all their bounds.
+    value = variable.varValue or 0.0
+    nearest: int = round(value)
+    if abs(value - nearest) > 1e-4:
         raise SolverError(f"{variable.name} = {value} is not a whole number")
-    return whole
+    return nearest

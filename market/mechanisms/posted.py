@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from market.clearing.clear import clear
+from market.clearing.clear import Solver, clear
 from market.clearing.problem import PRICE_BOUND_TICKS, Book, Flags, Ints, Network
 from market.clearing.tree import path_fees, plant
 from market.mechanisms.outcome import Outcome, network_fees, own_welfare
@@ -49,12 +49,12 @@ def posted_money(book: Book, network: Network, accepted_wh: Ints, flow_wh: Ints,
     return np.where(book.sell, worth, -worth) - fees_paid(book, network, accepted_wh, flow_wh)
 
 
-def trade_at(name: str, book: Book, network: Network, price_ticks: Ints) -> Outcome:
+def trade_at(name: str, book: Book, network: Network, price_ticks: Ints, solver: Solver = "curve") -> Outcome:
     """Trade at a price per interval (intervals,). Rent and pool are zero; ``clearing`` is that of the posted book.
 
     Raises :class:`~market.clearing.problem.ProblemError`.
     """
-    clearing = clear(posted_book(book, network, price_ticks), network)
+    clearing = clear(posted_book(book, network, price_ticks), network, solver)
     accepted = clearing.accepted_wh
     fees = network_fees(network, clearing.flow_wh)
     return Outcome(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from market.clearing.clear import Solver
 from market.clearing.problem import PRICE_BOUND_TICKS, Book, Ints, Network, ProblemError
 from market.mechanisms.outcome import Outcome
 from market.mechanisms.posted import trade_at
@@ -22,9 +23,11 @@ def posted_price(retail_ticks: int, feed_in_ticks: int) -> int:
     return (retail_ticks + feed_in_ticks) // 2
 
 
-def mid_market(book: Book, network: Network, *, retail_ticks: int, feed_in_ticks: int) -> Outcome:
+def mid_market(
+    book: Book, network: Network, *, retail_ticks: int, feed_in_ticks: int, solver: Solver = "curve"
+) -> Outcome:
     """Trade at m = (retail + feed-in) // 2. Sellers get m; buyers pay m and the fees of the energy they received."""
-    return trade_at("mid-market", book, network, mid_market_price(book, retail_ticks, feed_in_ticks))
+    return trade_at("mid-market", book, network, mid_market_price(book, retail_ticks, feed_in_ticks), solver)
 
 
 def ratio_price(book: Book, retail_ticks: int, feed_in_ticks: int) -> Ints:

@@ -25,7 +25,7 @@ from market.service.gates import Closed, Gates
 from market.service.ingest import Ingest, Message
 from market.service.link import Link, Received
 from market.service.projection import Projection
-from market.units import decimal_price
+from market.units import decimal_text
 
 QUEUE_BOUND = 20_000
 BATCH_BOUND = 2_000
@@ -195,7 +195,7 @@ class Market:
     def _publish(self, closed: Closed) -> None:
         """The posted price to everybody, and to each meter what its household traded."""
         rules, gate, settled = closed.rules, closed.gate, closed.settled
-        price = decimal_price(settled.price_ticks)
+        price = decimal_text(settled.price_ticks)
         body = msgspec.json.encode(Price(1, gate.start, gate.length, price))
         self._link.publish(Message(community_topic(rules.community, "price"), body), retain=True)
         for member, position in zip(rules.members, settled.positions, strict=True):

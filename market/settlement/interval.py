@@ -100,6 +100,7 @@ def settle(rules: Rules, start: int, registers: Mapping[tuple[str, int], Registe
         rules.network,
         retail_ticks=rules.reference.retail_ticks,
         feed_in_ticks=rules.reference.feed_in_ticks,
+        solver=solver,
     )
     money = dict(zip((owner.household for owner in owners), outcome.money.tolist(), strict=True))
     accepted_wh = dict(zip((owner.household for owner in owners), outcome.accepted_wh.tolist(), strict=True))

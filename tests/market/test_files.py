@@ -14,10 +14,8 @@ from market.files import (
     MECHANISMS,
     InputError,
     clear_files,
-    decimal_text,
     read_network,
     read_orders,
-    ticks,
     verify_files,
 )
 
@@ -59,11 +57,10 @@ def test_the_documented_result(desk: Desk) -> None:
     data = desk.clear()
     assert data["welfare"] == 113_000
     assert data["certificate"] == {"primal": 113_000, "dual": 113_000, "gap": 0}
-    assert data["nodes"] == [
-        {"node": "root", "price_per_kwh": Decimal("0.1"), "price_low": Decimal("0.1"), "price_high": Decimal("0.1"), "flow_wh": 0},
-        {"node": "a", "price_per_kwh": Decimal("0.09"), "price_low": Decimal("0.09"), "price_high": Decimal("0.09"), "flow_wh": 2},
-        {"node": "b", "price_per_kwh": Decimal("0.3"), "price_low": Decimal("0.3"), "price_high": Decimal("0.3"), "flow_wh": -3},
-    ]  # fmt: skip
+    names = ("node", "price_per_kwh", "price_low", "price_high", "flow_wh")
+    prices = {"root": Decimal("0.1"), "a": Decimal("0.09"), "b": Decimal("0.3")}
+    flows = {"root": 0, "a": 2, "b": -3}
+    assert data["nodes"] == [dict(zip(names, (n, p, p, p, flows[n]), strict=True)) for n, p in prices.items()]
     assert data["orders"] == [
         {"order": "o1", "accepted_wh": 5, "money": 45_000},
         {"order": "o2", "accepted_wh": 3, "money": -90_000},
@@ -123,7 +120,7 @@ BAD_ORDERS = [
     ("o1,h1,a,sell,0.1,-5", 2, "energy_wh", "0 Wh or more"),
     ("o1,h1,a,sell,0.1,1.5", 2, "energy_wh", "not a whole number"),
     ("o1,h1,a,sell,0.1,\u0665", 2, "energy_wh", "not a whole number"),
-    ("o1,h1,a,sell,0.1,99999999999999999999", 2, "energy_wh", "64 bits"),
+    ("o1,h1,a,sell,0.1,99999999999999999999", 2, "energy_wh", "18 digits"),
     ("o1,h1,a,sell,0.1,2147483648", 2, "energy_wh", "below"),
     ("o1,h1,x,sell,0.1,5", 2, "node", "not a node"),
     ("o1,h1,a,give,0.1,5", 2, "side", "neither sell nor buy"),
@@ -259,13 +256,6 @@ def test_unreadable_results_are_one_line(desk: Desk, text: str) -> None:
     with pytest.raises(InputError) as caught:
         desk.verify()
     assert "\n" not in str(caught.value)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.integers(-(2**40), 2**40))
-def test_decimals_round_trip(value: int) -> None:
-    assert ticks(decimal_text(value)) == value
-    assert json.loads(decimal_text(value), parse_float=Decimal) * 100_000 == value
 
 
 FUZZ = st.text(alphabet=st.sampled_from('oh1ab,.-"\n\r\0 selbuy09root\u00e9'), max_size=60)

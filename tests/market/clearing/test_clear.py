@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from market import NO_PRICE, Book, Clearing, Network, clear
+from market import NO_PRICE, Book, Clearing, Network, ProblemError, clear
 from market.clearing import frame
+from market.clearing.certificate import Published, verify
 from tests.market.clearing import oracles
 from tests.market.clearing.problems import random_problem
 
@@ -283,3 +284,36 @@ def test_extremes_of_every_bound() -> None:
     assert cleared.welfare.tolist() == [2 * price * energy]
     assert cleared.gap.tolist() == [0]
     assert cleared.price_ticks.tolist() == [[0]]
+
+
+def test_extreme_prices_fees_and_energies_stay_exact() -> None:
+    proven = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        nodes, orders = int(rng.integers(1, 7)), int(rng.integers(1, 9))
+        parent = [-1, *(int(rng.integers(node)) for node in range(1, nodes))]
+        fees = rng.choice([0, 1, 2**29, 2**30 - 1], nodes)
+        limits = rng.choice([-1, 0, 2**31 - 1, 2**40, 2**61 - 1, 12345], nodes)
+        small = rng.random() < 0.5
+        price = rng.integers(-50, 50, orders) if small else rng.choice([-(2**30) + 1, 0, 2**30 - 1], orders)
+        energy = rng.integers(0, 2**31, orders) if small else rng.integers(0, 2**27, orders)
+        book = Book(np.zeros(orders), rng.integers(0, nodes, orders), rng.random(orders) < 0.5, price, energy)
+        network = Network(parent, limits, fees if rng.random() < 0.5 else fees % 3)
+        try:
+            cleared = clear(book, network)
+        except ProblemError as error:
+            assert error.name == "value-too-large"
+            continue
+        result = Published(
+            cleared.accepted_wh, cleared.flow_wh, cleared.price_ticks, cleared.price_low, cleared.price_high
+        )
+        assert not cleared.gap.any(), seed
+        assert verify(book, network, result) == [], seed
+        exact = sum(
+            (-1 if sell else 1) * int(p) * int(q)
+            for sell, p, q in zip(book.sell.tolist(), price, cleared.accepted_wh, strict=True)
+        )
+        exact -= sum(int(fee) * abs(int(flow)) for fee, flow in zip(network.fee_ticks, cleared.flow_wh[0], strict=True))
+        assert exact == int(cleared.welfare[0]), seed
+        proven += bool(cleared.accepted_wh.any())
+    assert proven > 100
