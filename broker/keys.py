@@ -20,6 +20,10 @@ _END = b'"}'
 _MAC_HEX = 64
 
 
+class KeyFileError(ValueError):
+    """The master key's file cannot be used; the message says why."""
+
+
 def derive_key(master: bytes, community: str, meter: str, kid: int) -> bytes:
     """The meter's key [32 bytes] of generation ``kid`` (a rotation counts it up)."""
     pseudorandom = hmac.digest(_SALT, master, hashlib.sha256)
@@ -47,17 +51,17 @@ def verify(key: bytes, topic: str, payload: bytes) -> bool:
 def master_key(path: Path) -> bytes:
     """The community's master key, read from ``path``; drawn and stored there (mode 0600) at first use.
 
-    Raises ValueError when the file is not 64 hexadecimal digits or others may read it.
+    Raises KeyFileError when the file is not 64 hexadecimal digits or others may read it.
     """
     if not path.exists():
         path.touch(mode=0o600, exist_ok=False)
         path.write_text(secrets.token_bytes(KEY_BYTES).hex() + "\n")
     if path.stat().st_mode & 0o077:
-        raise ValueError(f"{path}: others can read the master key; set its mode to 0600")
+        raise KeyFileError(f"{path}: others can read the master key; set its mode to 0600")
     try:
         key = bytes.fromhex(path.read_text().strip())
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
-        raise ValueError(f"{path}: not a master key (64 hexadecimal digits)")
+        raise KeyFileError(f"{path}: not a master key (64 hexadecimal digits)")
     return key

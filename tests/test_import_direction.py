@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 PURE = ("market/clearing", "market/mechanisms", "market/settlement", "market/units.py")
 PURE_MAY_IMPORT = {
     "__future__", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "heapq",
-    "itertools", "math", "operator", "typing", "types", "warnings", "zoneinfo", "numpy", "pulp", "highspy",
+    "itertools", "math", "msgspec", "operator", "re", "typing", "types", "warnings", "zoneinfo", "numpy", "pulp",
+    "highspy",
     "market.clearing", "market.mechanisms", "market.settlement", "market.units",
 }  # fmt: skip
 CLOCKS_AND_CHANCE = {"now", "today", "utcnow", "fromtimestamp", "random"}

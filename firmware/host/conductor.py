@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-RESTARTS_BOUND = 20
+RESTART_PAUSE_S, RESTART_PAUSE_MOST_S = 0.05, 2.0
+RESTARTS_BOUND = 10
 """A child that ends this often has something wrong that starting it again does not mend."""
 
 
@@ -57,7 +58,9 @@ class Child:
         """Start it, or start it again. Raises ConductorError when it has ended too often."""
         self.restarts += 1
         if self.restarts > RESTARTS_BOUND:
-            raise ConductorError(f"{self.name} ended {self.restarts} times; its log is {self.log}")
+            raise ConductorError(f"{self.name} ended {self.restarts} times: {self._last_words()} ({self.log})")
+        if self.restarts:
+            time.sleep(min(RESTART_PAUSE_S * 2**self.restarts, RESTART_PAUSE_MOST_S))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -70,6 +73,10 @@ class Child:
                 start_new_session=True,
             )
         threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1][-200:] if lines else "it said nothing"
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

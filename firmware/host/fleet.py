@@ -30,7 +30,9 @@ class Identity:
 
 
 def unix_port() -> Path | None:
-    """The MicroPython unix port: beside this Python, or on the PATH; None when there is none."""
+    """The MicroPython unix port: beside this Python, or on the PATH; None when it or the firmware is not here."""
+    if not (DEVICE / "main.py").exists():
+        return None
     beside = Path(sys.executable).parent / "micropython"
     if beside.exists():
         return beside
@@ -69,7 +71,7 @@ def make_flash(directory: Path, identity: Identity, home: Home, street: Street, 
 
 
 def light_command(fleet: Path) -> list[str]:
-    return [sys.executable, "-m", "firmware.host.light", str(fleet)]
+    return [sys.executable, "-P", "-m", "firmware.host.light", str(fleet)]
 
 
 def light_fleet_file(

@@ -10,6 +10,7 @@ import numpy as np
 from market.clearing import certificate, curve, lp, matching
 from market.clearing.frame import fitting_tree, frames
 from market.clearing.problem import NO_PRICE, Book, Ints, Network
+from market.clearing.slackness import stand_in
 from market.clearing.ties import share
 
 Solver = Literal["curve", "pulp"]
@@ -50,6 +51,23 @@ class Clearing:
     def matches(self) -> tuple[Ints, Ints, Ints]:
         """Arrays seller order, buyer order, energy [Wh]: partners under one node first, then the next level."""
         return matching.match(self.book, self.network, self.accepted_wh)
+
+
+def allocate(book: Book, network: Network, price_ticks: Ints) -> tuple[Ints, Ints]:
+    """Accepted energy over orders and flows (intervals, nodes) that the tie rule picks at an optimal witness.
+
+    ``price_ticks`` is a published witness (intervals, nodes). Solves nothing: whoever has the prices can tell who
+    should have traded.
+    """
+    price = stand_in(network, price_ticks)
+    flow = np.zeros((book.intervals, network.nodes), np.int64)
+    accepted = np.zeros(book.orders, np.int64)
+    for first, frame in frames(book, network, fitting_tree(book, network)):
+        rows = slice(first, first + frame.intervals)
+        allocation = share(frame, np.ascontiguousarray(price[rows, frame.tree.node].T))
+        accepted[frame.order] = allocation.accepted
+        flow[rows, frame.tree.node] = allocation.flow.T
+    return accepted, flow
 
 
 def clear(book: Book, network: Network, solver: Solver = "curve") -> Clearing:

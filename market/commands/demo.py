@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import secrets
 import shutil
@@ -28,6 +29,7 @@ from market.commands.errors import CommandError
 from market.commands.market import read_community, store_community
 from market.commands.progress import progress_line, unusual
 from market.record import Record
+from market.record.lock import sole
 from market.service.market import MASTER_KEY_FILE
 
 COMMUNITY = "rural3"
@@ -99,10 +101,11 @@ def run(arguments: argparse.Namespace) -> int:
     say = _say_on(sys.stderr if arguments.json else sys.stdout)
     street = _street(arguments)
     port = _page_port(arguments.port)
-    store = _fresh_store(arguments.store)
     for number in STOPS:
         signal.signal(number, _interrupt)
     with ExitStack() as stack:
+        stack.enter_context(sole(arguments.store.with_name(f".{arguments.store.name}.lock"), "another demo"))
+        store = _fresh_store(arguments.store)
         try:
             conductor, broker = _start(arguments, street, store, port, say, stack)
             _live(arguments, street, conductor, broker, port, say)
@@ -121,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _street(arguments: argparse.Namespace) -> Street:
     """The street the arguments ask for. Raises CommandError for what cannot be."""
-    if not arguments.speed >= 0:
+    if not 0 <= arguments.speed < math.inf:
         raise CommandError(f"--speed {arguments.speed}: not a time")
     if arguments.firmware_homes < 0:
         raise CommandError(f"--firmware-homes {arguments.firmware_homes}: not a number of homes")
@@ -129,7 +132,7 @@ def _street(arguments: argparse.Namespace) -> Street:
         street = with_homes(load_street(), arguments.homes)
     except ValueError as error:
         raise CommandError(f"--homes {arguments.homes}: {error}") from None
-    if not 1 <= round(arguments.days * 86_400 / street.step_s) <= street.steps:
+    if not (math.isfinite(arguments.days) and 1 <= round(arguments.days * 86_400 / street.step_s) <= street.steps):
         raise CommandError(
             f"--days {arguments.days}: the street's data is {street.steps * street.step_s // 86_400} days"
         )
@@ -181,7 +184,7 @@ def _start(
     stack.callback(broker.stop, 1.0)
     children = Children(store / "logs")
     stack.callback(children.end, STOP_S)
-    command = [sys.executable, "-m", "market.commands"]
+    command = [sys.executable, "-P", "-m", "market.commands"]
     market = children.start(
         "market",
         [

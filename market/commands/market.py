@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import sqlite3
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from market.commands.errors import CommandError
 from market.commands.progress import progress_line
 from market.record import Record
+from market.record.lock import sole
+from market.record.record import FILE_NAME
 from market.series.environment import series_from_environment
 from market.series.position import series_name
+from market.service.gates import ClockError
 from market.service.market import Market, run_market, say_json
 from market.settlement.rules import RulesError, parse, split
+
+LOCK_FILE = "market.lock"
 
 
 def add(commands: Any) -> None:
@@ -59,41 +67,50 @@ def run_service(arguments: argparse.Namespace) -> int:
     host, _, port = arguments.broker.rpartition(":")
     if not host or not port.isdecimal():
         raise CommandError(f"--broker {arguments.broker}: not HOST:PORT")
+    if not 0 < int(port) < 65_536:
+        raise CommandError(f"--broker {arguments.broker}: {port} is no port")
+    if not 0 <= arguments.grace < math.inf:
+        raise CommandError(f"--grace {arguments.grace}: not a time")
     conducted = arguments.clock == "conductor"
-    community = _store_community(arguments.store, arguments.community, conducted)
+    if arguments.community is None and not (arguments.store / FILE_NAME).exists():
+        raise CommandError(f"{arguments.store}: there is no store here; give --community FILE to begin one")
+    bodies = None if arguments.community is None else read_community(arguments.community)
+    with sole(arguments.store / LOCK_FILE, "another market"):
+        _run(arguments, bodies, host, int(port), conducted)
+    return 0
+
+
+def _run(
+    arguments: argparse.Namespace, bodies: Mapping[str, Any] | None, host: str, port: int, conducted: bool
+) -> None:
+    record = Record(arguments.store)
+    try:
+        if bodies is not None:
+            store_community(record, bodies, None if conducted else int(time.time()))
+        community = record.rules(record.input_versions(2**62)).community
+    finally:
+        record.close()
     series = series_from_environment(os.environ, arguments.store, community=community)
     market = Market(
         arguments.store,
         series,
         series_name(os.environ),
         host=host,
-        port=int(port),
+        port=port,
         password=os.environ.get("PUMASI_BROKER_PASSWORD"),
         grace_s=arguments.grace,
+        begin_at=0 if conducted else int(time.time()),
         say=say_json if conducted else _say,
     )
     try:
         run_market(market, conductor=sys.stdin if conducted else None)
+    except (ClockError, OSError, sqlite3.Error) as error:
+        raise CommandError(f"{arguments.store}: the market ends: {error}") from error
     finally:
         series.close()
-    return 0
 
 
-def _store_community(store: Path, path: Path | None, conducted: bool) -> str:
-    """Store the community file's inputs; returns the community's name. Bad input leaves no store behind."""
-    if path is None and not store.exists():
-        raise CommandError(f"{store}: there is no store here; give --community FILE to begin one")
-    bodies = None if path is None else read_community(path)
-    record = Record(store)
-    try:
-        if bodies is not None:
-            store_community(record, bodies, None if conducted else int(time.time()))
-        return record.rules(record.input_versions(2**62)).community
-    finally:
-        record.close()
-
-
-def store_community(record: Record, bodies: dict[str, Any], now: int | None) -> None:
+def store_community(record: Record, bodies: Mapping[str, Any], now: int | None) -> None:
     """Store what has changed, to apply from ``now`` on; None: from the end of the last interval that was settled."""
     last = record.last_gate()
     if now is None:
@@ -103,7 +120,7 @@ def store_community(record: Record, bodies: dict[str, Any], now: int | None) -> 
         print(f"new versions of {', '.join(changed)} apply to intervals that start from now on", file=sys.stderr)
 
 
-def read_community(path: Path) -> dict[str, Any]:
+def read_community(path: Path) -> Mapping[str, Any]:
     """The input bodies of a community file, checked. Raises CommandError naming the file, the place and the reason."""
     try:
         bodies = split(json.loads(path.read_text()))

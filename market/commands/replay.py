@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
 
-from market.record import Record
+import msgspec
+
+from market.clearing.problem import ProblemError
+from market.record import Record, RecordError
 from market.service.audit import audit
 from market.service.replay import DifferenceError, replay
+from market.settlement.rules import RulesError
+
+DAMAGE = (DifferenceError, RecordError, RulesError, ProblemError, msgspec.MsgspecError, sqlite3.DatabaseError, KeyError)
+"""What a changed record can lead to, beside a plain difference."""
+
+
+def told(difference: Exception) -> str:
+    """The difference in one line."""
+    return str(difference) if isinstance(difference, DifferenceError) else f"the record is damaged: {difference!r}"
 
 
 def add(commands: Any, store: Path) -> None:
@@ -35,9 +48,10 @@ def add(commands: Any, store: Path) -> None:
 def run_replay(arguments: argparse.Namespace) -> int:
     record = Record(arguments.store, read_only=True)
     try:
-        done = replay(record, _progress)
-    except DifferenceError as difference:
-        print(f"replay: {difference}")
+        with record.snapshot():
+            done = replay(record, _progress)
+    except DAMAGE as difference:
+        print(f"replay: {told(difference)}")
         return 1
     finally:
         record.close()
@@ -52,8 +66,8 @@ def run_audit(arguments: argparse.Namespace) -> int:
     record = Record(arguments.store, read_only=True)
     try:
         done = audit(record, arguments.store, _progress)
-    except DifferenceError as difference:
-        print(f"audit: {difference}")
+    except DAMAGE as difference:
+        print(f"audit: {told(difference)}")
         return 1
     finally:
         record.close()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,11 +63,15 @@ class Record:
 
     def __init__(self, directory: Path, *, read_only: bool = False) -> None:
         self.path = directory / FILE_NAME
+        self._quarantined: dict[str, int] = {}
         if read_only:
             if not self.path.exists():
                 raise RecordError(f"{directory}: there is no record here ({FILE_NAME} is missing)")
+            # SQLite must be able to make its -shm file, except where nobody can be writing.
+            still = not os.access(directory, os.W_OK) and not self.path.with_name(f"{FILE_NAME}-wal").exists()
+            mode = "immutable=1" if still else "mode=ro"
             self._db = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+                f"{self.path.absolute().as_uri()}?{mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
             )
         else:
             directory.mkdir(parents=True, exist_ok=True)
@@ -95,10 +100,21 @@ class Record:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            # A full disk may have ended the transaction already.
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read inside is of one moment, also while the market goes on."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
 
     # inputs
 
@@ -106,10 +122,15 @@ class Record:
         """Store what differs from the newest version of each kind; returns the kinds that did.
 
         The first version of a kind applies from the beginning; a later one to intervals that start
-        at or after ``now`` [epoch s].
+        at or after ``now`` [epoch s], and never to one that was settled already, whatever the clock
+        says. Raises RecordError for another community or interval length: these need a store of
+        their own.
         """
         changed = []
         with self.transaction():
+            last = self.last_gate()
+            newest_stored = self._one("SELECT coalesce(max(stored_at), 0) FROM input")[0]
+            now = max(now, newest_stored, 0 if last is None else last.start + last.length)
             for kind in KINDS:
                 body = msgspec.json.encode(bodies[kind]).decode()
                 row = self._db.execute(
@@ -117,6 +138,8 @@ class Record:
                 ).fetchone()
                 if row is not None and row[1] == body:
                     continue
+                if row is not None and kind == "community":
+                    _check_unchanged(msgspec.json.decode(row[1]), bodies[kind])
                 version = 1 if row is None else row[0] + 1
                 self._db.execute("INSERT INTO input VALUES (?, ?, ?, ?)", (kind, version, now if row else 0, body))
                 changed.append(kind)
@@ -129,6 +152,11 @@ class Record:
         if set(found) != set(KINDS):
             raise RecordError(f"{self.path}: no community has been stored here")
         return found
+
+    def member_versions(self) -> list[dict[str, int]]:
+        """For each version of the members, the inputs that applied when it was stored; the oldest first."""
+        rows = self._db.execute("SELECT stored_at FROM input WHERE kind = 'members' ORDER BY version")
+        return [self.input_versions(stored_at) for (stored_at,) in rows]
 
     def rules(self, versions: Mapping[str, int]) -> Rules:
         """The rules that these versions of the inputs make."""
@@ -149,9 +177,11 @@ class Record:
         ).fetchone()
         return None if row is None else bytes(row[0])
 
-    def neighbours(self, meter: str, start: int, since: int) -> tuple[Registers | None, Registers | None]:
-        """The registers stored next before and next after ``start``, not before ``since``."""
-        columns = ", ".join(Registers._fields)
+    def neighbours(
+        self, meter: str, start: int, since: int
+    ) -> tuple[tuple[int, Registers] | None, tuple[int, Registers] | None]:
+        """(interval start, registers) stored next before and next after ``start``, not before ``since``."""
+        columns = ", ".join(("start", *Registers._fields))
         before = self._db.execute(
             f"SELECT {columns} FROM reading WHERE meter = ? AND start < ? AND start >= ? ORDER BY start DESC LIMIT 1",
             (meter, start, since),
@@ -159,7 +189,10 @@ class Record:
         after = self._db.execute(
             f"SELECT {columns} FROM reading WHERE meter = ? AND start > ? ORDER BY start LIMIT 1", (meter, start)
         ).fetchone()
-        return (None if before is None else Registers(*before), None if after is None else Registers(*after))
+        return (
+            None if before is None else (before[0], Registers(*before[1:])),
+            None if after is None else (after[0], Registers(*after[1:])),
+        )
 
     def add_reading(self, meter: str, reading: Reading, payload: bytes) -> None:
         self._db.execute(
@@ -224,28 +257,33 @@ class Record:
     def quarantine(self, outcome: str, topic: str, payload: bytes, now: int, *, bounded: bool) -> None:
         """Keep a message that was not stored; when ``bounded``, only while few of its kind are kept."""
         if bounded:
-            kept = self._one("SELECT count(*) FROM quarantine WHERE outcome = ?", outcome)[0]
-            if kept >= QUARANTINE_BOUND:
+            if outcome not in self._quarantined:
+                kept = self._one("SELECT count(*) FROM quarantine WHERE outcome = ?", outcome)[0]
+                self._quarantined[outcome] = kept
+            if self._quarantined[outcome] >= QUARANTINE_BOUND:
                 return
+            self._quarantined[outcome] += 1
         self._db.execute(
             "INSERT INTO quarantine (received_at, outcome, topic, payload) VALUES (?, ?, ?, ?)",
             (now, outcome, topic, payload),
         )
 
+    def next_seq(self, meter: str, outbox: str) -> int:
+        """Every seq of the outbox below this is kept; 0 for an outbox that was never heard."""
+        row = self._db.execute("SELECT next FROM outbox WHERE meter = ? AND outbox = ?", (meter, outbox)).fetchone()
+        return 0 if row is None else int(row[0])
+
     def advance_outbox(self, meter: str, outbox: str, seq: int, first: int) -> int:
         """Note that ``seq`` is kept and that nothing below ``first`` will come; returns the new ``next``."""
-        row = self._db.execute("SELECT next FROM outbox WHERE meter = ? AND outbox = ?", (meter, outbox)).fetchone()
-        following = max(0 if row is None else int(row[0]), first)
+        following = max(self.next_seq(meter, outbox), first)
         key = (meter, outbox)
         if seq > following:
             self._db.execute("INSERT OR IGNORE INTO held VALUES (?, ?, ?)", (*key, seq))
         elif seq == following:
             following += 1
-        for (kept,) in self._db.execute(
-            "SELECT seq FROM held WHERE meter = ? AND outbox = ? AND seq >= ? ORDER BY seq", (*key, following)
-        ).fetchall():
-            if kept != following:
-                break
+        while self._db.execute(
+            "SELECT 1 FROM held WHERE meter = ? AND outbox = ? AND seq = ?", (*key, following)
+        ).fetchone():
             following += 1
         self._db.execute("DELETE FROM held WHERE meter = ? AND outbox = ? AND seq < ?", (*key, following))
         self._db.execute("INSERT OR REPLACE INTO outbox VALUES (?, ?, ?, ?)", (*key, following, self.horizon()))
@@ -319,18 +357,23 @@ class Record:
     def last_gate_number(self) -> int:
         return int(self._one("SELECT coalesce(max(number), 0) FROM gate")[0])
 
-    def gates_to_run_again(self) -> list[int]:
-        """The starts of closed intervals whose meters' data arrived after their newest closure."""
+    def gates_to_run_again(self, after: int) -> list[int]:
+        """The starts of closed intervals whose meters' data arrived after their newest closure.
+
+        Only readings with an arrival number above ``after`` are looked at.
+        """
         rows = self._db.execute(
             "WITH newest AS (SELECT start, length, max(horizon) AS horizon FROM gate GROUP BY start, length)"
             " SELECT DISTINCT newest.start FROM reading JOIN newest ON newest.length = reading.length"
             " AND newest.start IN (reading.start, reading.start + reading.length)"
-            " WHERE reading.arrival > (SELECT min(horizon) FROM newest) AND reading.arrival > newest.horizon ORDER BY 1"
+            " WHERE reading.arrival > ? AND reading.arrival > newest.horizon ORDER BY 1",
+            (after,),
         )
         return [int(row[0]) for row in rows]
 
-    def transfer_count(self) -> int:
-        return int(self._one("SELECT count(*) FROM transfer")[0])
+    def counts(self) -> dict[str, int]:
+        """Rows of results and transfers."""
+        return {table: int(self._one(f"SELECT count(*) FROM {table}")[0]) for table in ("result", "transfer")}
 
     def result(self, gate: int) -> str:
         row = self._db.execute("SELECT body FROM result WHERE gate = ?", (gate,)).fetchone()
@@ -344,6 +387,12 @@ class Record:
             "SELECT id, debit, credit, amount, reason FROM transfer WHERE gate = ? ORDER BY id", (gate,)
         )
         return [Transfer(*row) for row in rows]
+
+
+def _check_unchanged(stored: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    for name in ("community", "interval_s"):
+        if stored[name] != body[name]:
+            raise RecordError(f"{name} {body[name]}: this store is for {stored[name]}; begin a new one")
 
 
 def transfer_id(community: str, gate: Gate, account: str, reason: str) -> str:

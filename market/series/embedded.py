@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,9 @@ class EmbeddedSeries:
                     cursor.executemany(statement, values)
                 cursor.execute("COMMIT")
             except BaseException:
-                cursor.execute("ROLLBACK")
+                # A full disk may have ended the transaction already.
+                with suppress(sqlite3.Error):
+                    cursor.execute("ROLLBACK")
                 raise
 
     def household(self, household: str, start: int, end: int) -> list[HouseholdPoint]:

@@ -23,20 +23,24 @@ def series_name(environ: Mapping[str, str]) -> str:
 
 def read_position(directory: Path, name: str) -> int:
     """The number of the last gate closure that stands in the series ``name``; 0 when none does."""
-    try:
-        return int(json.loads((directory / POSITION_FILE).read_text()).get(name, 0))
-    except (FileNotFoundError, ValueError):
-        return 0
+    position = _positions(directory / POSITION_FILE).get(name)
+    return position if isinstance(position, int) else 0
 
 
 def write_position(directory: Path, name: str, position: int) -> None:
     """Replace the position of the series ``name``, of one writing process."""
     path = directory / POSITION_FILE
-    try:
-        positions = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        positions = {}
+    positions = _positions(path)
     positions[name] = position
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(positions))
     fresh.replace(path)
+
+
+def _positions(path: Path) -> dict[str, object]:
+    """What the file says; nothing when it is not there or damaged: then the series is written from the beginning."""
+    try:
+        positions = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return positions if isinstance(positions, dict) else {}

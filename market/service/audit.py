@@ -18,6 +18,8 @@ import numpy as np
 from broker.contract import Reading, topic
 from broker.keys import derive_key, master_key, verify
 from market.clearing import certificate
+from market.clearing.clear import allocate
+from market.clearing.matching import match
 from market.clearing.problem import NO_PRICE, Book, Ints, Network
 from market.mechanisms.outcome import network_fees, own_welfare
 from market.mechanisms.posted import posted_book, posted_money
@@ -51,17 +53,50 @@ def audit(record: Record, directory: Path, progress: Callable[[int, int], None])
     how many gate closures are done, of how many.
     """
     key_file = directory / MASTER_KEY_FILE
-    readings = _check_readings(record, master_key(key_file) if key_file.exists() else None)
-    total, gates, transfers = record.last_gate_number(), 0, 0
-    revisions: dict[tuple[int, int], int] = {}
-    for gate in record.gates():
-        _check_closure(record, gate, revisions)
-        transfers += _check_settlement(record, gate)
-        gates += 1
-        progress(gates, total)
-    if record.transfer_count() != transfers:
-        raise DifferenceError(f"{record.transfer_count() - transfers} transfers belong to no gate closure")
-    return Audited(readings, key_file.exists(), gates, transfers)
+    master = master_key(key_file) if key_file.exists() else None
+    with record.snapshot():
+        readings = _check_readings(record, master)
+        total, gates, transfers = record.last_gate_number(), 0, 0
+        order = _Order()
+        for gate in record.gates():
+            order.check(record, gate)
+            transfers += _check_settlement(record, gate)
+            gates += 1
+            progress(gates, total)
+        if not gates:
+            raise DifferenceError("there is no gate closure: nothing has been settled here")
+        for table, expected in (("result", gates), ("transfer", transfers)):
+            if record.counts()[table] != expected:
+                raise DifferenceError(f"{record.counts()[table] - expected} rows of {table} belong to no gate closure")
+    return Audited(readings, master is not None, gates, transfers)
+
+
+class _Order:
+    """Closures follow one another without a gap: numbers, intervals, revisions, horizons."""
+
+    def __init__(self) -> None:
+        self._number = self._horizon = 0
+        self._start: int | None = None
+        self._revisions: dict[tuple[int, int], int] = {}
+
+    def check(self, record: Record, gate: Gate) -> None:
+        self._number += 1
+        _expect(gate, "number", gate.number, self._number)
+        key = (gate.start, gate.length)
+        self._revisions[key] = self._revisions.get(key, -1) + 1
+        _expect(gate, "revision", gate.revision, self._revisions[key])
+        if gate.revision == 0:
+            _expect(gate, "start", gate.start, gate.start if self._start is None else self._start)
+            self._start = gate.start + gate.length
+        if not self._horizon <= gate.horizon <= record.horizon():
+            raise DifferenceError(f"{_where(gate)}: it saw {gate.horizon} readings, not between its neighbours'")
+        self._horizon = gate.horizon
+        _expect(gate, "inputs", gate.inputs, record.input_versions(gate.start))
+
+
+def _expect(gate: Gate, what: str, stored: object, expected: object) -> None:
+    if stored != expected:
+        raise DifferenceError(f"{_where(gate)}: its {what} is {stored}, expected {expected}")
 
 
 def _check_readings(record: Record, master: bytes | None) -> int:
@@ -85,17 +120,6 @@ def _check_readings(record: Record, master: bytes | None) -> int:
     return count
 
 
-def _check_closure(record: Record, gate: Gate, revisions: dict[tuple[int, int], int]) -> None:
-    key = (gate.start, gate.length)
-    expected = revisions.get(key, -1) + 1
-    if gate.revision != expected:
-        raise DifferenceError(f"interval {gate.start}: revision {gate.revision} follows, expected {expected}")
-    revisions[key] = gate.revision
-    applying = record.input_versions(gate.start)
-    if gate.inputs != applying:
-        raise DifferenceError(f"{_where(gate)}: settled under inputs {gate.inputs}, those that apply are {applying}")
-
-
 def _check_settlement(record: Record, gate: Gate) -> int:
     rules = record.rules(gate.inputs)
     result = msgspec.json.decode(record.result(gate.number))
@@ -111,6 +135,9 @@ def _check_settlement(record: Record, gate: Gate) -> int:
         tuple(row[name] for name in ("order", "node", "side", "limit_ticks", "energy_wh")) for row in result["orders"]
     ]
     _same(gate, "orders", stored, orders)
+    header = {"start": gate.start, "length": gate.length, "mechanism": rules.mechanism}
+    for name, value in header.items():
+        _expect(gate, name, result[name], value)
     accepted = np.array([row["accepted_wh"] for row in result["orders"]], dtype=np.int64)
     published = _published(gate, rules, result, accepted)
     posted = mid_market_price(book, rules.reference.retail_ticks, rules.reference.feed_in_ticks)
@@ -129,7 +156,7 @@ def _check_settlement(record: Record, gate: Gate) -> int:
         dict(zip(names, money.tolist(), strict=True)),
     )
     _same(gate, "households", result["households"], [asdict(position) for position in positions])
-    _check_matches(gate, result)
+    _check_matches(gate, names, posted_book(book, rules.network, posted), rules.network, accepted, result)
     derived = transfers_to(
         rules.community,
         gate,
@@ -158,18 +185,22 @@ def _check_certificate(
     faults = certificate.verify(book, network, published)
     if faults:
         raise DifferenceError(f"{_where(gate)}: {faults[0].name}: {faults[0].reason}")
+    # Among equal optima the tie rule decides who earns.
+    due, ways = allocate(book, network, published.price_ticks)
+    _same(gate, "accepted energies", published.accepted_wh.tolist(), due.tolist())
+    _same(gate, "flows", published.flow_wh[0].tolist(), ways[0].tolist())
     values = certificate.values(book, network, published.accepted_wh, published.flow_wh, published.price_ticks)
     stored = [result["certificate"][name] for name in ("primal", "dual", "gap")]
     _same(gate, "certificate", stored, [int(values.primal[0]), int(values.dual[0]), 0])
 
 
-def _check_matches(gate: Gate, result: dict[str, Any]) -> None:
-    traded: dict[str, int] = {}
-    for match in result["matches"]:
-        for household in (match["seller"], match["buyer"]):
-            traded[household] = traded.get(household, 0) + match["energy_wh"]
-    accepted = {row["order"]: row["accepted_wh"] for row in result["orders"] if row["accepted_wh"]}
-    _same(gate, "matches", sorted(traded.items()), sorted(accepted.items()))
+def _check_matches(
+    gate: Gate, names: list[str], book: Book, network: Network, accepted: Ints, result: dict[str, Any]
+) -> None:
+    columns = (column.tolist() for column in match(book, network, accepted))
+    derived = [(names[seller], names[buyer], energy) for seller, buyer, energy in zip(*columns, strict=True)]
+    stored = [(row["seller"], row["buyer"], row["energy_wh"]) for row in result["matches"]]
+    _same(gate, "matches", stored, derived)
 
 
 def _same(gate: Gate, what: str, stored: list[Any], derived: list[Any]) -> None:

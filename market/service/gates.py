@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -13,6 +14,13 @@ from market.record.record import Gate, Transfer, transfer_id
 from market.service.versions import SOLVER, versions
 from market.settlement.interval import POOL, Posting, Settled, settle
 from market.settlement.rules import Rules
+
+CATCH_UP_BOUND_S = 400 * 86_400
+"""How long a market may have been away and still settle every interval since."""
+
+
+class ClockError(RuntimeError):
+    """The clock cannot be right."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +39,31 @@ class Gates:
     market first knew that the interval has ended.
     """
 
-    def __init__(self, record: Record, grace_s: float) -> None:
+    def __init__(self, record: Record, grace_s: float, begin_at: int = 0) -> None:
+        """``begin_at`` [epoch s]: a record without any closure begins with the interval that is running then."""
         self._record = record
         self._grace_s = grace_s
         self._heard: dict[int, set[str]] = {}
         self._ended_at: dict[int, float] = {}
+        self._looked_at = 0
         self.now = 0
         self.rules = record.rules(record.input_versions(2**62))
         last = record.last_gate()
         first = min(meter.since for member in self.rules.members for meter in member.meters)
-        self.next_start = first if last is None else last.start + last.length
+        self.next_start = (
+            max(first, begin_at - begin_at % self.rules.interval_s) if last is None else last.start + last.length
+        )
 
     def tick(self, now: int, monotonic_s: float) -> None:
-        """The market's clock stands at ``now`` [epoch s]; a clock set back is not followed."""
+        """The market's clock stands at ``now`` [epoch s]; a clock set back is not followed.
+
+        Raises ClockError when it stands so far ahead of what was settled that it is more likely wrong.
+        """
+        if now > self.next_start + CATCH_UP_BOUND_S:
+            raise ClockError(
+                f"the clock says {_utc(now)}, the next interval to settle starts {_utc(self.next_start)}:"
+                f" more than {CATCH_UP_BOUND_S // 86_400} days; set the clock right, or begin a new store"
+            )
         self.now = max(self.now, now)
         length = self.rules.interval_s
         newest = max(self._ended_at, default=self.next_start - length)
@@ -76,9 +96,12 @@ class Gates:
         self.next_start += closed.gate.length
         return closed
 
-    def run_again(self) -> list[Closed]:
+    def run_again(self) -> Iterator[Closed]:
         """Run the closed intervals again whose data came late, as their next revision."""
-        return [self._run(start) for start in self._record.gates_to_run_again()]
+        horizon = self._record.horizon()
+        for start in self._record.gates_to_run_again(after=self._looked_at):
+            yield self._run(start)
+        self._looked_at = horizon
 
     def _missing(self, start: int) -> set[str]:
         return _expected(self.rules, start) - self._heard.get(start, set())
@@ -116,6 +139,10 @@ def transfers_to(
             debit, credit = (POOL, account) if money > 0 else (account, POOL)
             moves.append(Transfer(transfer_id(community, gate, account, reason), debit, credit, abs(money), reason))
     return sorted(moves)
+
+
+def _utc(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _expected(rules: Rules, start: int) -> set[str]:

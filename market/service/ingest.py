@@ -4,21 +4,25 @@ The outcomes, in the order in which they are looked for:
 
 =============  ==========================================================================
 oversized      longer than 1 KiB
-malformed      no topic or no JSON of the contract
-unknown-meter  no meter of this community's members
-unknown-key    sealed with a key generation the meter does not have now
+malformed      no topic or no JSON of the contract, or a ``first`` above its ``seq``
+unknown-meter  no meter of this community's members, now or before
+unknown-key    sealed with a key generation that the meter did not have in that interval
 forged         the seal is wrong: nothing it says is believed
-misaligned     not one of the community's intervals
-early          an interval that has not ended by the market's clock
+too-far-ahead  a seq so far above what is kept that those between cannot all be under way
+early          an interval that has not begun by the market's clock
+misaligned     not one of the community's intervals, or one before the meter's first
 duplicate      the same reading again
 conflicting    another reading for an interval that has one: the first stands
-impossible     registers that would run backwards, or jump further than an order may
+impossible     registers that would run backwards, or faster than any connection carries
 late           stored, after its interval's gate had closed: the interval is run again
 stored         stored in time
 =============  ==========================================================================
 
-Only a message with a good seal advances its outbox; from there on it is either stored or kept
-in quarantine with its raw bytes, so that the meter may forget it.
+Only a message with a good seal advances its outbox; from ``misaligned`` on it is either stored or
+kept in quarantine with its raw bytes, so that the meter may forget it. What comes too early or too
+far ahead is not acknowledged: the meter keeps it and sends it again.
+
+A meter's status only says who is online; a bad one is counted by the same first three names.
 """
 
 from __future__ import annotations
@@ -26,14 +30,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
-from broker.contract import MAX_PAYLOAD_BYTES, Ack, Reading, parse_topic, topic
+from broker.contract import MAX_PAYLOAD_BYTES, Ack, Reading, Status, parse_topic, topic
 from broker.keys import derive_key, sign, verify
-from market.clearing.problem import ENERGY_BOUND_WH
 from market.record import Record
-from market.settlement.rules import Meter, Registers, Rules
+from market.settlement.rules import Meter, Registers
+
+POWER_BOUND_W = 1_000_000
+"""No household's connection carries more; registers that run faster are not believed."""
+WINDOW_SEQS = 4096
+"""Seqs that may be kept above a missing one: more than a meter's outbox of 30 days holds."""
+
+Payload = TypeVar("Payload")
 
 
 @dataclass(frozen=True)
@@ -59,23 +70,24 @@ class Ingest:
     def __init__(self, record: Record, master: bytes) -> None:
         self._record = record
         self._master = master
-        self._meters: dict[str, Meter] = {}
-        self._keys: dict[str, bytes] = {}
+        self._known: dict[int, dict[str, Meter]] = {}
+        self._meters: set[str] = set()
+        self._keys: dict[tuple[str, int], bytes] = {}
+        self.learn()
 
-    def use(self, rules: Rules) -> None:
-        """From now on listen to these members' meters."""
-        self._rules = rules
-        self._meters = {meter.meter: meter for member in rules.members for meter in member.meters}
-        self._keys = {
-            meter.meter: derive_key(self._master, rules.community, meter.meter, meter.kid)
-            for meter in self._meters.values()
-        }
+    def learn(self) -> None:
+        """Take in the stored members: those of now, and those of before, whose readings may still come."""
+        for versions in self._record.member_versions():
+            rules = self._record.rules(versions)
+            meters = {meter.meter: meter for member in rules.members for meter in member.meters}
+            self._known[versions["members"]] = meters
+            self._meters |= set(meters)
+        self._community, self._length_s = rules.community, rules.interval_s
 
-    def knows(self, meter: str) -> bool:
-        return meter in self._meters
-
-    def key(self, meter: str) -> bytes:
-        return self._keys[meter]
+    def key(self, meter: str, kid: int) -> bytes:
+        if (meter, kid) not in self._keys:
+            self._keys[meter, kid] = derive_key(self._master, self._community, meter, kid)
+        return self._keys[meter, kid]
 
     def store(self, messages: Iterable[Message], *, now: int, closed_before: int) -> Batch:
         """Store the messages in one transaction; when this returns, it is durable.
@@ -84,7 +96,7 @@ class Ingest:
         had their gate closed.
         """
         batch = Batch([], Counter(), [])
-        following: dict[tuple[str, str], int] = {}
+        following: dict[tuple[str, str, int], int] = {}
         with self._record.transaction():
             for message in messages:
                 outcome, meter, reading = self._outcome(message, now, closed_before)
@@ -97,50 +109,71 @@ class Ingest:
                         outcome, message.topic[:256], message.payload[:MAX_PAYLOAD_BYTES], now, bounded=reading is None
                     )
                 if reading is not None:
-                    following[meter, reading.outbox] = self._record.advance_outbox(
+                    following[meter, reading.outbox, reading.kid] = self._record.advance_outbox(
                         meter, reading.outbox, reading.seq, reading.first
                     )
             self._record.count(batch.outcomes)
-        batch.acks.extend(self.ack(meter, outbox, value) for (meter, outbox), value in following.items())
+        batch.acks.extend(self._ack(*key, value) for key, value in following.items())
         return batch
+
+    def status(self, message: Message) -> tuple[str, bool] | None:
+        """(meter, whether it is online); None for what is no status of a known meter, which is counted."""
+        place = parse_topic(message.topic)
+        if len(message.payload) > MAX_PAYLOAD_BYTES:
+            outcome = "oversized"
+        elif place is None or (status := _decode(message.payload, Status)) is None:
+            outcome = "malformed"
+        elif place[1] not in self._meters:
+            outcome = "unknown-meter"
+        else:
+            return place[1], status.online
+        with self._record.transaction():
+            self._record.count({outcome: 1})
+        return None
 
     def acks(self) -> list[Message]:
         """The newest ack of every meter, to be published again after a connection to the broker."""
-        return [self.ack(*row) for row in self._record.outboxes() if row[0] in self._meters]
+        newest = {name: meter.kid for _, meters in sorted(self._known.items()) for name, meter in meters.items()}
+        return [
+            self._ack(meter, outbox, newest[meter], following)
+            for meter, outbox, following in self._record.outboxes()
+            if meter in newest
+        ]
 
-    def ack(self, meter: str, outbox: str, following: int) -> Message:
-        name = topic(self._rules.community, meter, "ack")
-        body = msgspec.json.encode(Ack(1, self._meters[meter].kid, outbox, following))
-        return Message(name, sign(self._keys[meter], name, body))
+    def _ack(self, meter: str, outbox: str, kid: int, following: int) -> Message:
+        name = topic(self._community, meter, "ack")
+        return Message(name, sign(self.key(meter, kid), name, msgspec.json.encode(Ack(1, kid, outbox, following))))
 
     def _outcome(self, message: Message, now: int, closed_before: int) -> tuple[str, str, Reading | None]:
-        """(outcome, meter, the reading when its seal is good)."""
+        """(outcome, meter, the reading when its outbox may advance over it)."""
         if len(message.payload) > MAX_PAYLOAD_BYTES:
             return "oversized", "", None
         place = parse_topic(message.topic)
         if place is None or place[2] != "reading":
             return "malformed", "", None
         community, meter, _ = place
-        try:
-            reading = msgspec.json.decode(message.payload, type=Reading)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        reading = _decode(message.payload, Reading)
+        if reading is None or reading.first > reading.seq:
             return "malformed", meter, None
-        known = self._meters.get(meter)
-        if community != self._rules.community or known is None:
+        if community != self._community or meter not in self._meters:
             return "unknown-meter", meter, None
-        if reading.kid != known.kid:
+        known = self._known[self._record.input_versions(reading.start)["members"]].get(meter)
+        kids = {known.kid} if known else {m[meter].kid for m in self._known.values() if meter in m}
+        if reading.kid not in kids:
             return "unknown-key", meter, None
-        if not verify(self._keys[meter], message.topic, message.payload):
+        if not verify(self.key(meter, reading.kid), message.topic, message.payload):
             return "forged", meter, None
-        return self._authentic_outcome(known, reading, message, now, closed_before), meter, reading
-
-    def _authentic_outcome(self, known: Meter, reading: Reading, message: Message, now: int, closed_before: int) -> str:
-        length = self._rules.interval_s
-        if reading.length != length or reading.start % length or reading.start < known.since:
-            return "misaligned"
+        if reading.seq >= max(self._record.next_seq(meter, reading.outbox), reading.first) + WINDOW_SEQS:
+            return "too-far-ahead", meter, None
         if reading.start > now:
-            return "early"
-        stored = self._record.reading_at(known.meter, reading.start, length)
+            return "early", meter, None
+        return self._kept_outcome(known, meter, reading, closed_before), meter, reading
+
+    def _kept_outcome(self, known: Meter | None, meter: str, reading: Reading, closed_before: int) -> str:
+        length_s = self._length_s
+        if known is None or reading.length != length_s or reading.start % length_s or reading.start < known.since:
+            return "misaligned"
+        stored = self._record.reading_at(meter, reading.start, length_s)
         if stored is not None:
             return "duplicate" if _same(stored, reading) else "conflicting"
         if not self._possible(known, reading):
@@ -150,10 +183,19 @@ class Ingest:
     def _possible(self, known: Meter, reading: Reading) -> bool:
         registers = Registers(reading.import_wh, reading.export_wh, reading.generation_wh, reading.consumption_wh)
         before, after = self._record.neighbours(known.meter, reading.start, known.since)
-        forward = all(
-            0 <= value - least < ENERGY_BOUND_WH for least, value in zip(before or known.seed, registers, strict=True)
+        since, low = before or (known.since - self._length_s, known.seed)
+        most_wh = POWER_BOUND_W * (reading.start - since) // 3600
+        return all(0 <= value - least <= most_wh for least, value in zip(low, registers, strict=True)) and (
+            after is None or all(value <= most for value, most in zip(registers, after[1], strict=True))
         )
-        return forward and (after is None or all(value <= most for value, most in zip(registers, after, strict=True)))
+
+
+def _decode(payload: bytes, kind: type[Payload]) -> Payload | None:
+    """The payload as ``kind``, or None when it is not one."""
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _same(payload: bytes, reading: Reading) -> bool:

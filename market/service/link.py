@@ -7,7 +7,6 @@ what it has no room for the meters send again.
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,9 +104,4 @@ class Link:
         received = Received(Message(message.topic, bytes(message.payload)), message.mid, self._connection)
         if message.qos == 0:
             received = Received(received.message, 0, -1)
-        while not self._stopping.is_set():
-            try:
-                self._deliver(received)
-                return
-            except queue.Full:
-                continue
+        self._deliver(received)

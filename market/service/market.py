@@ -8,14 +8,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
 
-from broker.contract import Price, Result, Status, community_topic, parse_topic, topic
+from broker.contract import Price, Result, community_topic, topic
 from broker.keys import master_key, sign
 from market.record import Record
 from market.record.record import Gate
@@ -62,16 +62,19 @@ class Market:
         port: int,
         password: str | None,
         grace_s: float,
+        begin_at: int,
         say: Callable[[dict[str, Any]], None],
     ) -> None:
         self._record = Record(directory)
         self._say = say
-        self._gates = Gates(self._record, grace_s)
+        self._gates = Gates(self._record, grace_s, begin_at)
         self._ingest = Ingest(self._record, master_key(directory / MASTER_KEY_FILE))
-        self._ingest.use(self._gates.rules)
         self._events: queue.Queue[Event] = queue.Queue(QUEUE_BOUND)
         self._online: set[str] = set()
-        self._late_since: float | None = time.monotonic() if self._record.gates_to_run_again() else None
+        # What came while no market ran is looked at once, at the beginning.
+        self._late_since: float | None = time.monotonic()
+        self._reruns: Iterator[Closed] = iter(())
+        self._rerunning = False
         self._stop_asked = False
         self._projection = Projection(
             directory, series, series_name, lambda text: say({"event": "notice", "text": text})
@@ -81,13 +84,22 @@ class Market:
             host,
             port,
             password,
-            deliver=lambda received: self._events.put(received, timeout=0.5),
-            connected=lambda: self._events.put(Connected()),
+            deliver=self._deliver,
+            connected=lambda: self._deliver(Connected()),
             notice=lambda text: say({"event": "notice", "text": text}),
         )
 
     def tick(self, now: int) -> None:
-        self._events.put(Tick(now))
+        self._deliver(Tick(now))
+
+    def _deliver(self, event: Event) -> None:
+        """Hand an event to the loop; a full queue holds back who delivers, but not the end."""
+        while not self._stop_asked:
+            try:
+                self._events.put(event, timeout=0.5)
+                return
+            except queue.Full:
+                continue
 
     def stop(self) -> None:
         """Ask for the end. Only sets a flag: a signal handler may come while the queue is locked."""
@@ -101,16 +113,16 @@ class Market:
         if last is not None:
             self._announce(last, msgspec.json.decode(self._record.result(last.number)))
         try:
-            while self._turn():
-                pass
+            while not self._stop_asked:
+                self._turn()
         finally:
+            self._stop_asked = True
             self._link.stop()
             self._projection.stop(2.0)
             self._record.close()
 
-    def _turn(self) -> bool:
-        """Take what has come, store it, close what is due; False when told to stop."""
-        going = not self._stop_asked
+    def _turn(self) -> None:
+        """Take what has come, store it, and close or run again one interval, so that no backlog stops ingest."""
         received: list[Received] = []
         events = self._next_events()
         for event in events:
@@ -126,18 +138,22 @@ class Market:
                     self._link.start()
                 self._gates.tick(event.now, time.monotonic())
         self._store(received)
-        while self._gates.due(time.monotonic()):
+        now_s = time.monotonic()
+        if self._gates.due(now_s):
             self._closed(self._gates.close_next())
-        if self._late_since is not None and (
-            not events or not going or time.monotonic() > self._late_since + LATE_BOUND_S
-        ):
+        if self._rerunning:
+            again = next(self._reruns, None)
+            self._rerunning = again is not None
+            if again is not None:
+                self._closed(again)
+        elif self._late_since is not None and (not events or now_s > self._late_since + LATE_BOUND_S):
             self._late_since = None
-            for closed in self._gates.run_again():
-                self._closed(closed)
-        return going
+            self._reruns, self._rerunning = self._gates.run_again(), True
 
     def _next_events(self) -> list[Event]:
-        wait_s = min(IDLE_S, self._gates.wait_s(time.monotonic()))
+        now_s = time.monotonic()
+        busy = self._rerunning or self._gates.due(now_s)
+        wait_s = 0.0 if busy else min(IDLE_S, self._gates.wait_s(now_s))
         try:
             events = [self._events.get(timeout=wait_s)]
         except queue.Empty:
@@ -158,7 +174,10 @@ class Market:
         readings = []
         for one in received:
             if one.message.topic.endswith("/status"):
-                self._status(one.message)
+                status = self._ingest.status(one.message)
+                if status is not None:
+                    meter, online = status
+                    (self._online.add if online else self._online.discard)(meter)
                 self._link.acknowledge(one)
             else:
                 readings.append(one)
@@ -176,16 +195,6 @@ class Market:
         if batch.outcomes["late"]:
             self._late_since = self._late_since or time.monotonic()
 
-    def _status(self, message: Message) -> None:
-        """A meter says whether it is there; what is no status of a known meter changes nothing."""
-        place = parse_topic(message.topic)
-        try:
-            status = msgspec.json.decode(message.payload, type=Status)
-        except msgspec.DecodeError:
-            return
-        if place is not None and self._ingest.knows(place[1]):
-            (self._online.add if status.online else self._online.discard)(place[1])
-
     def _closed(self, closed: Closed) -> None:
         self._projection.wake()
         if closed.gate.start + closed.gate.length >= self._gates.next_start:
@@ -202,7 +211,7 @@ class Market:
             for meter in member.meters:
                 name = topic(rules.community, meter.meter, "result")
                 result = Result(1, meter.kid, gate.start, gate.length, position.bought_wh, position.sold_wh, price)
-                body = sign(self._ingest.key(meter.meter), name, msgspec.json.encode(result))
+                body = sign(self._ingest.key(meter.meter, meter.kid), name, msgspec.json.encode(result))
                 self._link.publish(Message(name, body), retain=False)
 
     def _announce(self, gate: Gate, result: dict[str, Any]) -> None:

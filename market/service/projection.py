@@ -47,7 +47,7 @@ class Projection(threading.Thread):
 
     def run(self) -> None:
         record = Record(self._directory, read_only=True)
-        self._begin()
+        self._begin(record)
         try:
             while True:
                 stopping = self._stopping.is_set()
@@ -58,7 +58,7 @@ class Projection(threading.Thread):
                     if self.trouble is not None:
                         self.trouble = None
                         self._report("the time series is back; the gap is filled")
-                except SeriesError as error:
+                except (SeriesError, OSError) as error:
                     if self.trouble is None:
                         self._report(f"the time series is away, the market goes on: {error}")
                     self.trouble = str(error)
@@ -71,9 +71,20 @@ class Projection(threading.Thread):
         finally:
             record.close()
 
-    def _begin(self) -> None:
-        """An earlier record's points go; after a power cut, what the series may have lost is written again."""
+    def _begin(self, record: Record) -> None:
+        """An earlier record's points go; after a power cut, what the series may have lost is written again.
+
+        A series that does not hold the record's first interval, or is further than the record, is not this record's.
+        """
         position = read_position(self._directory, self._name)
+        first = next(record.gates(), None)
+        try:
+            ours = first is not None and bool(self._series.community(first.start, first.start + first.length))
+        except SeriesError:
+            ours = True  # it is away: nobody knows
+        if position > record.last_gate_number() or not ours:
+            position = 0
+            write_position(self._directory, self._name, 0)
         if position == 0:
             try:
                 self._series.clear()

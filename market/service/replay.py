@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from market.clearing.clear import Solver
 from market.record import Record
 from market.service.gates import result_text, transfers_to
-from market.service.versions import SOLVER
 from market.settlement.interval import settle
 
 
@@ -27,9 +27,10 @@ class Replayed:
 
 
 def replay(record: Record, progress: Callable[[int, int], None]) -> Replayed:
-    """Run every gate closure of the record again. Raises DifferenceError at the first that comes out otherwise.
+    """Run every gate closure of the record again, by the solver it was run with.
 
-    ``progress`` is called with how many gate closures are done, of how many.
+    Raises DifferenceError at the first that comes out otherwise. ``progress`` is called with how many gate
+    closures are done, of how many.
     """
     digest = hashlib.sha256()
     count = revisions = booked_count = 0
@@ -37,7 +38,8 @@ def replay(record: Record, progress: Callable[[int, int], None]) -> Replayed:
     for gate in record.gates():
         where = f"interval {gate.start}, revision {gate.revision}"
         rules = record.rules(gate.inputs)
-        settled = settle(rules, gate.start, record.registers(gate.start, gate.length, gate.horizon), SOLVER)
+        solver: Solver = "pulp" if gate.versions.get("solver") == "pulp" else "curve"
+        settled = settle(rules, gate.start, record.registers(gate.start, gate.length, gate.horizon), solver)
         text, stored_text = result_text(settled), record.result(gate.number)
         if text != stored_text:
             raise DifferenceError(f"{where}: the result comes out otherwise, {first_difference(stored_text, text)}")
@@ -53,6 +55,8 @@ def replay(record: Record, progress: Callable[[int, int], None]) -> Replayed:
         revisions += gate.revision > 0
         booked_count += len(stored)
         progress(count, total)
+    if not count:
+        raise DifferenceError("there is no gate closure: nothing has been settled here")
     return Replayed(count, revisions, booked_count, digest.hexdigest())
 
 

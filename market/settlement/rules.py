@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from market.clearing.problem import Network, ProblemError
+from market.settlement.document import bodies_of
 from market.units import ticks
 
 KINDS = ("community", "tariffs", "network", "members", "offers")
@@ -84,28 +85,12 @@ class Rules:
     members: tuple[Member, ...]
 
 
-def split(document: Mapping[str, Any]) -> dict[str, Any]:
-    """``community.json`` as one body for each input kind. Raises RulesError."""
+def split(document: Any) -> Mapping[str, Any]:
+    """``community.json`` as one body for each input kind. Raises RulesError naming the place and the reason."""
     try:
-        members, offers = [], {}
-        for member in document["members"]:
-            member = dict(member)
-            offers[member["household"]] = member.pop("offer", {})
-            members.append(member)
-        bodies = {
-            "community": {
-                key: document[key]
-                for key in ("community", "currency", "timezone", "interval_s", "mechanism", "reference")
-            },
-            "tariffs": document["tariffs"],
-            "network": document["network"],
-            "members": members,
-            "offers": offers,
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RulesError(f"community file: {_missing(error)}") from None
-    parse(bodies)
-    return bodies
+        return bodies_of(document)
+    except ValueError as error:
+        raise RulesError(str(error)) from None
 
 
 def parse(bodies: Mapping[str, Any]) -> Rules:
@@ -212,11 +197,9 @@ def _members(
                 if meter.meter in seen_meters:
                     raise ValueError(f"its meter {meter.meter} stands twice")
                 seen_meters.add(meter.meter)
-            if not meters:
-                raise ValueError("has no meter")
             members[household] = Member(
                 household=household,
-                name=body.get("name", household),
+                name=body.get("name") or household,
                 node=place[body["node"]],
                 tariff=tariff,
                 min_sell_ticks=tariff.feed_in_ticks if least is None else max(ticks(least), tariff.feed_in_ticks),
@@ -226,8 +209,6 @@ def _members(
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RulesError(f"members: {household}: {_missing(error)}") from None
-    if not members:
-        raise RulesError("members: there are none")
     return tuple(members[household] for household in sorted(members))
 
 

@@ -146,11 +146,11 @@ def test_the_sum_of_all_revisions_is_one_run_with_all_data(tmp_path: Path, seed:
             if not orderly:
                 gates.tick(SINCE + 900 * min(count + step % 2, INTERVALS), 0.0)
                 close_all(gates, 0.0)
-                gates.run_again()
+                list(gates.run_again())
         gates.tick(SINCE + 900 * INTERVALS, 0.0)
         close_all(gates, 0.0)
-        gates.run_again()
-        assert gates.run_again() == [], "nothing is left to run again"
+        list(gates.run_again())
+        assert list(gates.run_again()) == [], "nothing is left to run again"
         newest = {gate.start: record.result(gate.number) for gate in record.gates()}
         results.append((balances(record), newest, sum(gate.revision > 0 for gate in record.gates())))
         replay(record, lambda done, total: None)
