@@ -34,6 +34,8 @@ screenshot: parts  ## the README's picture, made from a running demo
 
 bench: .venv/made-test  ## measure: docs/benchmarks.md says what
 	$(BIN)/python -m benchmarks.demo
+	$(BIN)/python -m benchmarks.clearing
+	$(BIN)/python -m benchmarks.backtest
 
 test: .venv/made-test parts  ## check, then run every test
 	@$(MAKE) --no-print-directory check

@@ -28,6 +28,10 @@ ROOMS = {
         "broker", "market.clearing", "market.mechanisms", "market.record", "market.series", "market.service",
         "market.settlement", "market.units",
     },
+    "market/backtest": {
+        "firmware.host.streets", "market.backtest", "market.clearing", "market.files", "market.mechanisms",
+        "market.units",
+    },
     "dashboard": {"dashboard", "market.record", "market.series", "market.settlement", "market.units"},
 }  # fmt: skip
 """What a room may import of the project's own; the commands join the rooms and may import all."""

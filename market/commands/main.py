@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from market.commands import clear, dashboard, demo, market, replay
+from broker.keys import KeyFileError
+from market.commands import backtest, clear, dashboard, demo, market, replay
 from market.commands.errors import CommandError
 from market.record import RecordError
 from market.series import SeriesError
@@ -40,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     store = Path(os.environ.get("PUMASI_STORE", ".pumasi/demo"))
     demo.add(commands)
     clear.add(commands)
+    backtest.add(commands)
     replay.add(commands, store)
     market.add(commands)
     dashboard.add(commands, store)
@@ -51,12 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
-    except (CommandError, RecordError, RulesError, SeriesError) as error:
-        print(f"pumasi: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # Whoever read our output has had enough (a pager, head).
         sys.stdout = sys.__stderr__
         return 0
+    except (CommandError, KeyFileError, RecordError, RulesError, SeriesError, sqlite3.Error, OSError) as error:
+        print(f"pumasi: {error}", file=sys.stderr)
+        return 2

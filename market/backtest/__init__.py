@@ -1,0 +1,1 @@
+"""The backtest: what a community would have saved, on a measured year."""
