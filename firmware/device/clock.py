@@ -76,7 +76,7 @@ class NtpClock:
             if self._synced_ms is None:
                 await asyncio.sleep(_RETRY_S)
         while True:
-            now_s = time.time() + EPOCH_SHIFT_S
+            now_s = int(time.time()) + EPOCH_SHIFT_S
             if self._next_s is None or now_s >= self._next_s:
                 self._next_s = now_s - now_s % self._interval_s + self._interval_s
                 return now_s
@@ -88,10 +88,10 @@ class NtpClock:
         try:
             import ntptime
 
-            before_s = time.time()
+            before_s = int(time.time())
             ntptime.settime()
             if self._synced_ms is not None:
-                self.error_ms = (time.time() - before_s) * 1000
+                self.error_ms = (int(time.time()) - before_s) * 1000
         except ImportError:
             log("clock: no ntptime here, the host keeps the clock")
         except (OSError, OverflowError) as error:
