@@ -7,6 +7,9 @@ even where pairs cross and net flows are smaller. Keys are parts per million.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import numpy as np
 
 from market.clearing.problem import Book, Flags, Ints, Network, ProblemError
@@ -17,6 +20,9 @@ from market.mechanisms.posted import accepts
 
 WHOLE = 1_000_000
 """A key of one: all of the surplus."""
+
+TABLE_CELLS = 2**20
+"""Pairs of nodes whose fees are kept in a table stay below this."""
 
 
 def static(book: Book, network: Network, *, price_ticks: int, key: Ints) -> Outcome:
@@ -75,7 +81,9 @@ def per_pair(book: Book, network: Network, *, price_ticks: int, seller: Ints, bu
     accepted = np.zeros(book.orders, np.int64)
     np.add.at(accepted, seller, share)
     np.add.at(accepted, buyer, share)
-    return _book_pairs("per-pair", book, network, price_ticks, accepted, seller, buyer, share)
+    owed = np.zeros(book.orders, np.int64)
+    np.add.at(owed, buyer, share * way_fees(network, book.node[seller], book.node[buyer]))
+    return _outcome("per-pair", book, network, price_ticks, accepted, owed)
 
 
 def _live(book: Book, network: Network, price_ticks: int) -> Flags:
@@ -130,38 +138,53 @@ def _keyed(name: str, book: Book, network: Network, price_ticks: int, key: Ints,
 def _settle(name: str, book: Book, network: Network, price_ticks: int, energy: Ints, allotted: Ints) -> Outcome:
     """Producers supply what was allotted in proportion to their surplus, and every consumer alike."""
     accepted = allotted + _fill(book, energy, _total(book, allotted, ~book.sell), book.sell)
-    if not (network.fee_ticks.any() or network.fee_down_ticks.any()):
-        none = np.zeros(0, np.int64)
-        return _book_pairs(name, book, network, price_ticks, accepted, none, none, none)
-    pairs = [_proportional_pairs(book, accepted, at) for at in np.unique(book.interval[accepted > 0]).tolist()]
-    none = np.zeros(0, np.int64)
-    seller, buyer, share = (np.concatenate([none, *(pair[part] for pair in pairs)]) for part in range(3))
-    return _book_pairs(name, book, network, price_ticks, accepted, seller, buyer, share)
+    return _outcome(name, book, network, price_ticks, accepted, _fees_of_all(book, network, accepted))
 
 
-def _proportional_pairs(book: Book, accepted: Ints, interval: int) -> tuple[Ints, Ints, Ints]:
-    """Every seller's energy split among all buyers in proportion to what each still lacks."""
-    here = (book.interval == interval) & (accepted > 0)
-    sellers, buyers = np.flatnonzero(here & book.sell), np.flatnonzero(here & ~book.sell)
-    sellers = sellers[np.argsort(_queue(book, sellers))]
-    lacking, queue = accepted[buyers].copy(), _queue(book, buyers)
-    group = np.zeros(buyers.size, np.int64)
-    shares = []
-    for row in sellers.tolist():
-        share = split(accepted[row : row + 1], group, lacking, queue)
-        lacking -= share
-        shares.append(share)
-    return np.repeat(sellers, buyers.size), np.tile(buyers, sellers.size), np.concatenate(shares)
-
-
-def _book_pairs(
-    name: str, book: Book, network: Network, price_ticks: int, accepted: Ints, seller: Ints, buyer: Ints, share: Ints
-) -> Outcome:
-    worth = price_ticks * accepted
+def _fees_of_all(book: Book, network: Network, accepted: Ints) -> Ints:
+    """What each bid owes when every seller supplies all buyers of its interval, over orders [Wh x tick]."""
     owed = np.zeros(book.orders, np.int64)
-    if seller.size:
-        np.add.at(owed, buyer, share * way_fees(network, book.node[seller], book.node[buyer]))
+    if not (network.fee_ticks.any() or network.fee_down_ticks.any()):
+        return owed
+    asks, bids = np.flatnonzero((accepted > 0) & book.sell), np.flatnonzero((accepted > 0) & ~book.sell)
+    fees = _fee_lookup(network, book.node[asks], book.node[bids])
+    for ask, bid, share in _turns(book, accepted, asks, bids):
+        owed[bid] += share * fees(book.node[ask], book.node[bid])
+    return owed
+
+
+def _turns(book: Book, accepted: Ints, asks: Ints, bids: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Every seller's energy split among all buyers in proportion to what each still lacks, sellers by id.
+
+    A seller waits for those before it in its interval, so intervals take turns side by side: first each one's first
+    seller, then the second where there is one. A turn is its pairs' rows of the book, (pairs,) asks and bids, no bid
+    twice, and what each pair trades [Wh]; pairs of other turns are not kept.
+    """
+    sellers = np.bincount(book.interval[asks], minlength=book.intervals)
+    # Intervals with the most sellers come first: those that still take part, and their bids, are the first ones.
+    group = np.empty(book.intervals, np.int64)
+    group[np.argsort(-sellers, kind="stable")] = np.arange(book.intervals)
+    asks, turn = _line_up(book, asks, group)
+    bids, place = _line_up(book, bids, group)
+    inside, lacking = group[book.interval[bids]], accepted[bids]
+    for here in np.split(asks[np.argsort(turn, kind="stable")], np.cumsum(np.bincount(turn))[:-1]):
+        count = int(np.searchsorted(inside, here.size))
+        share = split(accepted[here], inside[:count], lacking[:count], place[:count])
+        lacking[:count] -= share
+        yield here[inside[:count]], bids[:count], share
+
+
+def _line_up(book: Book, rows: Ints, group: Ints) -> tuple[Ints, Ints]:
+    """The rows by the group of their interval and in it by id, then greater energy; and their places in the group."""
+    rows = rows[np.lexsort((-book.energy_wh[rows], book.id[rows], group[book.interval[rows]]))]
+    inside = group[book.interval[rows]]
+    return rows, np.arange(rows.size) - np.searchsorted(inside, inside)
+
+
+def _outcome(name: str, book: Book, network: Network, price_ticks: int, accepted: Ints, owed: Ints) -> Outcome:
+    """Book the price and the fees ``owed`` (orders,) by the bids [Wh x tick]."""
     _check_limits(book, network, accepted)
+    worth = price_ticks * accepted
     fees = by_interval(book, owed)
     nothing = np.zeros_like(fees)
     money = np.where(book.sell, worth, -worth) - owed
@@ -182,6 +205,17 @@ def way_fees(network: Network, start: Ints, end: Ints) -> Ints:
         fees += np.where(rise, network.fee_ticks[here], 0) + np.where(sink, network.fee_down_ticks[there], 0)
         here, there = np.where(rise, network.parent[here], here), np.where(sink, network.parent[there], there)
     return fees
+
+
+def _fee_lookup(network: Network, start: Ints, end: Ints) -> Callable[[Ints, Ints], Ints]:
+    """:func:`way_fees` from nodes of ``start`` to nodes of ``end``, worked out once while they are few."""
+    starts, ends = np.unique(start), np.unique(end)
+    if starts.size * ends.size > TABLE_CELLS:
+        return partial(way_fees, network)
+    table = way_fees(network, np.repeat(starts, ends.size), np.tile(ends, starts.size))
+    row, column = np.zeros(network.nodes, np.int64), np.zeros(network.nodes, np.int64)
+    row[starts], column[ends] = np.arange(starts.size) * ends.size, np.arange(ends.size)
+    return lambda here, there: table[row[here] + column[there]]
 
 
 def _check_limits(book: Book, network: Network, accepted: Ints) -> None:
