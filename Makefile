@@ -16,7 +16,7 @@ help:  ## this list
 
 .venv/made-test: .venv/made
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[meters,test]"
-	$(PIP) install --quiet --constraint constraints.txt --target .stubs micropython-esp32-stubs
+	$(PIP) install --quiet --constraint constraints.txt --upgrade --target .stubs micropython-esp32-stubs
 	@touch $@
 
 setup: .venv/made  ## make the environment in .venv

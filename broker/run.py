@@ -53,12 +53,16 @@ class RunningBroker:
             self.process = subprocess.Popen(
                 self.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not _accepts(self.port):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise BrokerError(f"the {self.kind} broker does not start: {_last_line(self.log)}")
-            time.sleep(0.02)
+        try:
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while not _accepts(self.port):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise BrokerError(f"the {self.kind} broker does not start: {_last_line(self.log)}")
+                time.sleep(0.02)
+        except BaseException:
+            # Ctrl-C at this moment too must leave nothing behind.
+            self.stop()
+            raise
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End the process; kill it if that takes longer than `timeout_s` [s]. Does nothing if it has ended."""

@@ -124,7 +124,10 @@ def _price(value: Any) -> int:
         return NO_PRICE
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         raise ValueError(f"{shown(str(value))} is neither a price nor null")
-    scaled = Decimal(value) * TICKS_PER_UNIT
+    price = Decimal(value)
+    if not price.is_finite() or price.adjusted() > 18:
+        raise ValueError(f"{shown(str(value))} is out of range")
+    scaled = price * TICKS_PER_UNIT
     if not scaled.is_finite() or abs(scaled) >= 2**62 or scaled != int(scaled):
         raise ValueError(f"{shown(str(value))} is not a price in whole ticks")
     return int(scaled)
@@ -266,12 +269,12 @@ def _matches(found: ResultFile, placed: OrdersFile) -> list[Violation]:
     index = {name: at for at, name in enumerate(placed.orders)}
     traded = [0] * len(index)
     for seller, buyer, energy in found.matches:
-        if energy <= 0 or not placed.book.sell[index.get(seller, 0)] or placed.book.sell[index.get(buyer, 0)]:
-            return [Violation("match-wrong", 0, None, f"{shown(seller)} does not sell to {shown(buyer)}")]
         for name in (seller, buyer):
             if name not in index:
                 return [Violation("match-unknown", 0, None, f"{shown(name)} is not an order")]
             traded[index[name]] += energy
+        if energy <= 0 or not placed.book.sell[index[seller]] or placed.book.sell[index[buyer]]:
+            return [Violation("match-wrong", 0, None, f"{shown(seller)} does not sell to {shown(buyer)}")]
     for name, energy, accepted in zip(placed.orders, traded, found.published.accepted_wh.tolist(), strict=True):
         if energy != accepted:
             return [Violation("match-energy", 0, index[name], f"matches of {name} add up to {energy}, not {accepted}")]

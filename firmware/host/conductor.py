@@ -52,7 +52,7 @@ class Child:
         self._directory = directory
         self._environment = environment
         self._said = said
-        self.start()
+        self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Start it, or start it again. Raises ConductorError when it has ended too often."""
@@ -89,17 +89,9 @@ class Child:
         if process is self._process:
             self._said.put(Said(self, None))
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process.poll() is None
-
     def tell(self, line: str) -> None:
         """Write a line to its standard input; a child that has just ended does not hear it."""
-        assert self._process.stdin is not None
+        assert self._process is not None and self._process.stdin is not None
         with suppress(BrokenPipeError, OSError, ValueError):
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
@@ -109,6 +101,8 @@ class Child:
 
     def ask_to_stop(self) -> None:
         """SIGTERM, and the end of standard input."""
+        if self._process is None:
+            return
         with suppress(ProcessLookupError):
             self._process.terminate()
         assert self._process.stdin is not None
@@ -117,6 +111,8 @@ class Child:
 
     def end(self, deadline_s: float) -> None:
         """Wait for it until ``deadline_s`` (monotonic), then kill it."""
+        if self._process is None:
+            return
         try:
             self._process.wait(max(0.0, deadline_s - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -141,7 +137,9 @@ class Children:
         environment: Mapping[str, str] | None = None,
     ) -> Child:
         child = Child(name, command, self._logs / f"{name}.log", self.said, directory, environment)
+        # Known before it runs: Ctrl-C at any moment ends it with the others.
         self._all.append(child)
+        child.start()
         return child
 
     def end(self, within_s: float) -> None:

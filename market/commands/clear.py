@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from market.commands.errors import CommandError
-from market.files import InputError, clear_files, verify_files
+from market.files import MECHANISMS, InputError, clear_files, verify_files
 
 
 def add(commands: Any) -> None:
@@ -26,10 +26,10 @@ def add(commands: Any) -> None:
         "--mechanism",
         default="nodal",
         metavar="NAME",
-        help="who pays what: nodal (the prices that prove the clearing), mid-market (default: %(default)s)",
+        help=f"who pays what: {', '.join(MECHANISMS)} (default: %(default)s)",
     )
-    parser.add_argument("--retail", metavar="PRICE", help="reference retail price per kWh, for mid-market")
-    parser.add_argument("--feed-in", metavar="PRICE", help="reference feed-in price per kWh, for mid-market")
+    parser.add_argument("--retail", metavar="PRICE", help="reference retail price per kWh, for rules that need one")
+    parser.add_argument("--feed-in", metavar="PRICE", help="reference feed-in price per kWh, for rules that need one")
     parser.set_defaults(run=run_clear)
     text = "recompute the certificate of a result.json from its orders and network"
     parser = commands.add_parser(
@@ -65,5 +65,8 @@ def run_verify(arguments: argparse.Namespace) -> int:
         print(f"verify: {violation.name}: {violation.reason}")
     if violations:
         return 1
-    print("verify: OK, the result is feasible, its money sums to zero and its certificate proves it optimal")
+    print(
+        "verify: OK: the result is feasible, its money sums to zero and follows its mechanism's rule,"
+        " and the certificate proves that what this mechanism clears is cleared optimally"
+    )
     return 0

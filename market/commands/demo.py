@@ -39,7 +39,7 @@ GRACE_S = 10.0
 STEP_TIMEOUT_S = 120.0
 READY_S, QUIET_S = 30.0, 1.0
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOP_S = 2.0
+STOP_S, BROKER_STOP_S = 1.6, 0.8
 """Ctrl-C ends every child within 3 s: this long they may take by themselves."""
 
 
@@ -104,8 +104,9 @@ def run(arguments: argparse.Namespace) -> int:
     for number in STOPS:
         signal.signal(number, _interrupt)
     with ExitStack() as stack:
-        stack.enter_context(sole(arguments.store.with_name(f".{arguments.store.name}.lock"), "another demo"))
-        store = _fresh_store(arguments.store)
+        store = arguments.store.absolute()
+        stack.enter_context(sole(store.with_name(f".{store.name}.lock"), "another demo"))
+        _make_fresh(store)
         try:
             conductor, broker = _start(arguments, street, store, port, say, stack)
             _live(arguments, street, conductor, broker, port, say)
@@ -150,16 +151,17 @@ def _page_port(wanted: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _fresh_store(path: Path) -> Path:
+def _make_fresh(path: Path) -> None:
     """An empty directory, in the place of an earlier demo's. Raises CommandError for one that holds something else."""
     if path.exists() and any(path.iterdir() if path.is_dir() else [path]):
         if not (path / MARKER).is_file():
             raise CommandError(f"--store {path}: holds something that is no demo's; not touched")
+        if path.is_symlink():
+            raise CommandError(f"--store {path}: is a link; give the directory itself")
         shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
     (path / MARKER).write_text('{"note": "made by pumasi demo, replaced by the next"}\n')
     (path / "logs").mkdir()
-    return path.absolute()
 
 
 def _start(
@@ -181,7 +183,7 @@ def _start(
     accounts = {user(COMMUNITY, meter): identity.password for meter, identity in identities.items()}
     market_password = accounts[market_user(COMMUNITY)] = secrets.token_urlsafe(16)
     broker = start_broker(store / "broker", _page_port(0), accounts, COMMUNITY, arguments.broker)
-    stack.callback(broker.stop, 1.0)
+    stack.callback(broker.stop, BROKER_STOP_S)
     children = Children(store / "logs")
     stack.callback(children.end, STOP_S)
     command = [sys.executable, "-P", "-m", "market.commands"]
@@ -218,7 +220,7 @@ def _start_meters(
     micropython = unix_port()
     real = len(street.homes) if arguments.fleet == "firmware" else min(arguments.firmware_homes, len(street.homes))
     if micropython is None and real:
-        say("no MicroPython unix port for this machine: the light fleet stands in for the firmware, same contract")
+        say("no MicroPython unix port here, or no firmware: the light fleet stands in for it, by the same contract")
         real = 0
     meters = []
     for home in street.homes[:real]:

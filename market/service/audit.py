@@ -135,7 +135,7 @@ def _check_settlement(record: Record, gate: Gate) -> int:
         tuple(row[name] for name in ("order", "node", "side", "limit_ticks", "energy_wh")) for row in result["orders"]
     ]
     _same(gate, "orders", stored, orders)
-    header = {"start": gate.start, "length": gate.length, "mechanism": rules.mechanism}
+    header = {"start": gate.start, "length": gate.length, "mechanism": rules.mechanism, "efficient": False}
     for name, value in header.items():
         _expect(gate, name, result[name], value)
     accepted = np.array([row["accepted_wh"] for row in result["orders"]], dtype=np.int64)

@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import msgspec
@@ -183,11 +184,14 @@ class Ingest:
     def _possible(self, known: Meter, reading: Reading) -> bool:
         registers = Registers(reading.import_wh, reading.export_wh, reading.generation_wh, reading.consumption_wh)
         before, after = self._record.neighbours(known.meter, reading.start, known.since)
-        since, low = before or (known.since - self._length_s, known.seed)
-        most_wh = POWER_BOUND_W * (reading.start - since) // 3600
-        return all(0 <= value - least <= most_wh for least, value in zip(low, registers, strict=True)) and (
-            after is None or all(value <= most for value, most in zip(registers, after[1], strict=True))
-        )
+        around = [before or (known.since - self._length_s, known.seed), (reading.start, registers), after]
+        return all(_rises(early, late) for early, late in pairwise(place for place in around if place is not None))
+
+
+def _rises(early: tuple[int, Registers], late: tuple[int, Registers]) -> bool:
+    """Whether registers go from one (interval start, registers) to the next as fast as a connection carries at most."""
+    most_wh = POWER_BOUND_W * (late[0] - early[0]) // 3600
+    return all(0 <= high - low <= most_wh for low, high in zip(early[1], late[1], strict=True))
 
 
 def _decode(payload: bytes, kind: type[Payload]) -> Payload | None:

@@ -51,6 +51,7 @@ class Link:
         self._notice = notice
         self._connection = 0
         self._refusal: str | None = None
+        self._away = False
         self._stopping = threading.Event()
         user = market_user(community)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=user, clean_session=False, manual_ack=True)
@@ -58,6 +59,7 @@ class Link:
         self._client.max_inflight_messages_set(1000)
         self._client.reconnect_delay_set(RECONNECT_LEAST_S, RECONNECT_MOST_S)
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.connect_async(host, port, keepalive=KEEPALIVE_S)
@@ -89,15 +91,21 @@ class Link:
                 self._notice(f"the broker refuses the market: {refusal}; tried again until it does not")
             self._refusal = refusal
             return
-        self._refusal = None
+        self._refusal, self._away = None, False
         self._connection += 1
         client.subscribe([(f"pumasi/1/{self._community}/+/reading", 1), (f"pumasi/1/{self._community}/+/status", 1)])
         self._connected()
+
+    def _on_connect_fail(self, client: mqtt.Client, userdata: Any) -> None:
+        if not self._away:
+            self._away = True
+            self._notice("no broker answers; tried again until one does")
 
     def _on_disconnect(
         self, client: mqtt.Client, userdata: Any, flags: mqtt.DisconnectFlags, reason: ReasonCode, properties: Any
     ) -> None:
         if not self._stopping.is_set() and self._refusal is None:
+            self._away = True
             self._notice("the broker is away; readings wait in the meters")
 
     def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:

@@ -17,6 +17,8 @@ import msgspec
 
 from broker.contract import Price, Result, community_topic, topic
 from broker.keys import master_key, sign
+from market.clearing.lp import SolverError
+from market.clearing.problem import ProblemError
 from market.record import Record
 from market.record.record import Gate
 from market.series import Series
@@ -25,6 +27,7 @@ from market.service.gates import Closed, Gates
 from market.service.ingest import Ingest, Message
 from market.service.link import Link, Received
 from market.service.projection import Projection
+from market.settlement.interval import SettlementError
 from market.units import decimal_text
 
 QUEUE_BOUND = 20_000
@@ -75,6 +78,7 @@ class Market:
         self._late_since: float | None = time.monotonic()
         self._reruns: Iterator[Closed] = iter(())
         self._rerunning = False
+        self._stuck = False
         self._stop_asked = False
         self._projection = Projection(
             directory, series, series_name, lambda text: say({"event": "notice", "text": text})
@@ -106,7 +110,10 @@ class Market:
         self._stop_asked = True
 
     def run(self) -> None:
-        """Until ``stop``: then what has come is stored, and the series written as far as it can be."""
+        """Until ``stop``: then the series is written as far as it can be.
+
+        What has come and is not stored yet was not acknowledged either: it comes again.
+        """
         self._projection.start()
         self._projection.wake()
         last = self._record.last_gate()
@@ -118,7 +125,7 @@ class Market:
         finally:
             self._stop_asked = True
             self._link.stop()
-            self._projection.stop(2.0)
+            self._projection.stop(1.0)
             self._record.close()
 
     def _turn(self) -> None:
@@ -138,7 +145,18 @@ class Market:
                     self._link.start()
                 self._gates.tick(event.now, time.monotonic())
         self._store(received)
+        try:
+            self._close_one(bool(events))
+        except (ProblemError, SettlementError, SolverError) as error:
+            self._stuck = True
+            text = f"an interval cannot be settled, nothing of it is booked and no later gate closes: {error}"
+            self._say({"event": "notice", "text": f"{text}; readings are stored as before"})
+
+    def _close_one(self, busy: bool) -> None:
+        """Close the next gate that is due; run one interval again whose data came late."""
         now_s = time.monotonic()
+        if self._stuck:
+            return
         if self._gates.due(now_s):
             self._closed(self._gates.close_next())
         if self._rerunning:
@@ -146,14 +164,14 @@ class Market:
             self._rerunning = again is not None
             if again is not None:
                 self._closed(again)
-        elif self._late_since is not None and (not events or now_s > self._late_since + LATE_BOUND_S):
+        elif self._late_since is not None and self._gates.now and (not busy or now_s > self._late_since + LATE_BOUND_S):
             self._late_since = None
             self._reruns, self._rerunning = self._gates.run_again(), True
 
     def _next_events(self) -> list[Event]:
         now_s = time.monotonic()
-        busy = self._rerunning or self._gates.due(now_s)
-        wait_s = 0.0 if busy else min(IDLE_S, self._gates.wait_s(now_s))
+        busy = not self._stuck and (self._rerunning or self._gates.due(now_s))
+        wait_s = 0.0 if busy else IDLE_S if self._stuck else min(IDLE_S, self._gates.wait_s(now_s))
         try:
             events = [self._events.get(timeout=wait_s)]
         except queue.Empty:

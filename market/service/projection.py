@@ -46,30 +46,34 @@ class Projection(threading.Thread):
         self.join(timeout_s)
 
     def run(self) -> None:
-        record = Record(self._directory, read_only=True)
-        self._begin(record)
-        try:
-            while True:
-                stopping = self._stopping.is_set()
-                self._woken.clear()
+        begun = False
+        while True:
+            stopping = self._stopping.is_set()
+            self._woken.clear()
+            try:
+                record = Record(self._directory, read_only=True)
                 try:
+                    if not begun:
+                        self._begin(record)
+                        begun = True
                     while self._write_next(record):
                         pass
-                    if self.trouble is not None:
-                        self.trouble = None
-                        self._report("the time series is back; the gap is filled")
-                except (SeriesError, OSError) as error:
-                    if self.trouble is None:
-                        self._report(f"the time series is away, the market goes on: {error}")
-                    self.trouble = str(error)
-                if stopping:
-                    return
+                finally:
+                    record.close()
+                if self.trouble is not None:
+                    self.trouble = None
+                    self._report("the time series is back; the gap is filled")
+            except Exception as error:
+                # Whatever it is, the market goes on, and a person is told once.
                 if self.trouble is None:
-                    self._woken.wait()
-                else:
-                    self._stopping.wait(RETRY_S)
-        finally:
-            record.close()
+                    self._report(f"the time series is away, the market goes on: {error}")
+                self.trouble = str(error)
+            if stopping:
+                return
+            if self.trouble is None:
+                self._woken.wait()
+            else:
+                self._stopping.wait(RETRY_S)
 
     def _begin(self, record: Record) -> None:
         """An earlier record's points go; after a power cut, what the series may have lost is written again.

@@ -12,8 +12,8 @@ from market.settlement.rules import Member, Registers, Rules
 class Energy:
     """A household's gross energy in the interval [Wh].
 
-    What it imported and exported within the interval is netted first: ``own_wh`` went from its
-    own panels, over its own meter, to its own use, carries no money and is counted apart.
+    What it both imported and exported within the interval is not offered: it would be trading with
+    itself. That part stays with its supplier, in both directions, at its own tariff.
     """
 
     import_wh: int
@@ -22,18 +22,18 @@ class Energy:
     consumption_wh: int
 
     @property
-    def own_wh(self) -> int:
+    def both_wh(self) -> int:
         return min(self.import_wh, self.export_wh)
 
     @property
     def wanted_wh(self) -> int:
         """What it needs from others."""
-        return self.import_wh - self.own_wh
+        return self.import_wh - self.both_wh
 
     @property
     def surplus_wh(self) -> int:
         """What it has for others."""
-        return self.export_wh - self.own_wh
+        return self.export_wh - self.both_wh
 
 
 def energies(rules: Rules, start: int, registers: Mapping[tuple[str, int], Registers]) -> dict[str, Energy]:

@@ -38,7 +38,6 @@ class Position:
     export_wh: int = 0
     generation_wh: int = 0
     consumption_wh: int = 0
-    own_wh: int = 0
     bought_wh: int = 0
     sold_wh: int = 0
     trade_money: int = 0
@@ -158,13 +157,12 @@ def positions_of(
                 export_wh=energy.export_wh,
                 generation_wh=energy.generation_wh,
                 consumption_wh=energy.consumption_wh,
-                own_wh=energy.own_wh,
                 bought_wh=bought,
                 sold_wh=sold,
                 trade_money=money.get(member.household, 0),
-                residual_money=(energy.surplus_wh - sold) * tariff.feed_in_ticks
-                - (energy.wanted_wh - bought) * tariff.retail_ticks,
-                alone_money=energy.surplus_wh * tariff.feed_in_ticks - energy.wanted_wh * tariff.retail_ticks,
+                residual_money=(energy.export_wh - sold) * tariff.feed_in_ticks
+                - (energy.import_wh - bought) * tariff.retail_ticks,
+                alone_money=energy.export_wh * tariff.feed_in_ticks - energy.import_wh * tariff.retail_ticks,
             )
         )
     return tuple(positions)
@@ -208,6 +206,7 @@ def _settled(
         "start": start,
         "length": rules.interval_s,
         "mechanism": rules.mechanism,
+        "efficient": outcome.efficient,
         "price_ticks": price_ticks,
         "welfare": int(outcome.welfare[0]),
         "certificate": {"primal": primal, "dual": dual, "gap": dual - primal},
@@ -274,10 +273,12 @@ def _check(settled: Settled) -> None:
     if sum(match.energy_wh for match in settled.matches) != bought:
         raise SettlementError(f"{where}: the matches do not add up to the {bought} Wh traded")
     for position in settled.positions:
-        if position.bought_wh + position.own_wh > position.import_wh:
+        if not 0 <= position.bought_wh <= position.import_wh:
             raise SettlementError(f"{where}: {position.household} bought more than it imported")
-        if position.sold_wh + position.own_wh > position.export_wh:
+        if not 0 <= position.sold_wh <= position.export_wh:
             raise SettlementError(f"{where}: {position.household} sold more than it exported")
+        if position.bought_wh and position.sold_wh:
+            raise SettlementError(f"{where}: {position.household} traded with itself")
         if position.trade_money + position.residual_money < position.alone_money:
             raise SettlementError(f"{where}: {position.household} is worse off than alone")
     if sum(posting.money for posting in settled.postings):

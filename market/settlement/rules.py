@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from market.settlement.document import bodies_of
 from market.units import ticks
 
 KINDS = ("community", "tariffs", "network", "members", "offers")
-MECHANISMS = ("mid-market",)
+SETTLED_BY = ("mid-market",)
+"""Mechanisms that a community can be settled by today."""
 
 
 class RulesError(ValueError):
@@ -100,11 +101,11 @@ def parse(bodies: Mapping[str, Any]) -> Rules:
         interval_s = int(community["interval_s"])
         if interval_s <= 0 or 86_400 % interval_s:
             raise ValueError(f"an interval of {interval_s} s does not divide the day")
-        offset_s = _undivided_offset_s(ZoneInfo(community["timezone"]), interval_s)
+        offset_s = _undivided_offset_s(_zone(community["timezone"]), interval_s)
         if offset_s is not None:
             raise ValueError(f"an interval of {interval_s} s does not divide the UTC offset of {offset_s} s in use")
-        if community["mechanism"] not in MECHANISMS:
-            raise ValueError(f"mechanism {community['mechanism']!r} is unknown; known: {', '.join(MECHANISMS)}")
+        if community["mechanism"] not in SETTLED_BY:
+            raise ValueError(f"mechanism {community['mechanism']!r} is unknown; known: {', '.join(SETTLED_BY)}")
         reference = _tariff(community["reference"])
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise RulesError(f"community: {_missing(error)}") from None
@@ -126,6 +127,13 @@ def parse(bodies: Mapping[str, Any]) -> Rules:
         network=network,
         members=_members(bodies["members"], bodies["offers"], tariffs, nodes, interval_s),
     )
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"timezone {name!r} is unknown") from None
 
 
 def _undivided_offset_s(zone: ZoneInfo, interval_s: int) -> int | None:
