@@ -10,7 +10,8 @@ help:  ## this list
 
 .venv/made: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Pumasi needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
-	$(PYTHON) -m venv .venv
+	@if $(PYTHON) -c 'import ensurepip' 2> /dev/null; then $(PYTHON) -m venv .venv; \
+	else $(PYTHON) -m venv --without-pip .venv && $(PYTHON) tests/parts.py --pip .venv/bin/python; fi
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[meters]"
 	@touch $@
 
@@ -32,7 +33,7 @@ parts: .venv/made-test  ## unpack the Debian parts that tests need into .parts, 
 screenshot: parts  ## the README's picture, made from a running demo
 	$(BIN)/python docs/picture.py docs/household.png
 
-bench: .venv/made-test  ## measure: docs/benchmarks.md says what
+bench: .venv/made-test  ## measure; docs/benchmarks.md has the figures
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.clearing
 	$(BIN)/python -m benchmarks.backtest

@@ -50,6 +50,13 @@ def clear_files(
             prices[option] = None if text is None else ticks(text)
         except ValueError as error:
             raise InputError(f"--{option}", None, None, str(error)) from error
+    if prices["retail"] is not None and prices["feed-in"] is not None and prices["retail"] < prices["feed-in"]:
+        raise InputError("--retail", None, None, "must not be below --feed-in")
+    for given in (orders, network):
+        if Path(out).resolve() == Path(given).resolve():
+            raise InputError("--out", None, None, f"{out} is an input; it would be overwritten")
+    if Path(out).is_dir():
+        raise InputError("--out", None, None, f"{out} is a directory")
     grid = read_network(network)
     placed = read_orders(orders, grid)
     try:

@@ -36,7 +36,7 @@ class InputError(ValueError):
     def __init__(self, file: Path | str, row: int | None, column: str | None, reason: str) -> None:
         self.file, self.row, self.column, self.reason = str(file), row, column, reason
         where = "".join((f", row {row}" if row is not None else "", f", column {column}" if column else ""))
-        super().__init__(f"{Path(file).name}{where}: {reason}")
+        super().__init__(f"{Path(file).name or file}{where}: {reason}")
 
 
 @dataclass(frozen=True, eq=False)

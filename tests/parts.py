@@ -1,6 +1,7 @@
 """Real parts for the tests: Debian programs, found on the machine or unpacked below `.parts/`.
 
     python tests/parts.py mosquitto influxdb chromium
+    python tests/parts.py --pip .venv/bin/python        gives an environment its pip where Python comes without one
 
 A program on PATH is used as it is. Otherwise apt's own tools fetch its package and what of its dependencies the
 machine does not have; `dpkg -x` unpacks them into `.parts/`. Nothing is installed and no root is needed: apt's lists
@@ -235,7 +236,30 @@ FONTS = """\
 """
 
 
+def bring_pip(python: Path) -> None:
+    """Give a bare environment its pip, from Debian's package: its python3 comes without. Raises MissingPartError."""
+    ROOT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="pip-", dir=ROOT) as scratch:
+        folder = Path(scratch)
+        _run(["apt-get", *_apt(), "download", "python3-pip-whl"], folder)
+        for archive in folder.glob("*.deb"):
+            _run(["dpkg", "-x", str(archive), str(folder)], folder)
+        wheel = next(folder.glob("usr/share/python-wheels/pip-*.whl"), None)
+        if wheel is None:
+            raise MissingPartError("the package python3-pip-whl of this system holds no pip")
+        _run([str(python), f"{wheel}/pip", "install", "--quiet", "--no-index", str(wheel)], folder)
+
+
 def main(names: list[str]) -> int:
+    if len(names) == 2 and names[0] == "--pip":
+        try:
+            bring_pip(Path(names[1]).absolute())
+        except (MissingPartError, OSError) as reason:
+            print(
+                f"this Python has no ensurepip, and pip cannot be had: {reason}; install python3-venv", file=sys.stderr
+            )
+            return 1
+        return 0
     missing = 0
     for name in names or list(PARTS):
         if name not in PARTS:

@@ -43,7 +43,7 @@ def add(commands: Any) -> None:
 
 def run_clear(arguments: argparse.Namespace) -> int:
     try:
-        clear_files(
+        outcome = clear_files(
             arguments.orders,
             arguments.network,
             arguments.out,
@@ -53,6 +53,8 @@ def run_clear(arguments: argparse.Namespace) -> int:
         )
     except InputError as error:
         raise CommandError(str(error)) from None
+    traded_wh = int(outcome.accepted_wh.sum()) // 2
+    print(f"{arguments.out}: {outcome.mechanism}, {traded_wh:,} Wh traded; `pumasi verify` checks it")
     return 0
 
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 from zoneinfo import ZoneInfo
@@ -126,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _street(arguments: argparse.Namespace) -> Street:
     """The street the arguments ask for. Raises CommandError for what cannot be."""
     if not 0 <= arguments.speed < math.inf:
-        raise CommandError(f"--speed {arguments.speed}: not a time")
+        raise CommandError(f"--speed {arguments.speed}: must be seconds, 0 or more")
     if arguments.firmware_homes < 0:
         raise CommandError(f"--firmware-homes {arguments.firmware_homes}: not a number of homes")
     try:
@@ -134,8 +135,9 @@ def _street(arguments: argparse.Namespace) -> Street:
     except ValueError as error:
         raise CommandError(f"--homes {arguments.homes}: {error}") from None
     if not (math.isfinite(arguments.days) and 1 <= round(arguments.days * 86_400 / street.step_s) <= street.steps):
+        most = street.steps * street.step_s // 86_400
         raise CommandError(
-            f"--days {arguments.days}: the street's data is {street.steps * street.step_s // 86_400} days"
+            f"--days {arguments.days}: must be above 0 and at most {most}, the days of the street's data"
         )
     return street
 
@@ -259,6 +261,10 @@ def _live(
     zone = ZoneInfo(street.timezone)
     address = f"http://localhost:{page}"
     say(f"the page is {address}; Ctrl-C ends")
+    surplus = next((k for k in range(street.steps) if any(h.generation_w[k] > h.load_w[k] for h in street.homes)), None)
+    if surplus is not None:
+        first = datetime.fromtimestamp(street.start + surplus * street.step_s, zone)
+        say(f"it is midnight; the first roof has something to sell at {first:%H:%M}")
     for step in range(1, round(arguments.days * 86_400 / street.step_s) + 1):
         earliest_s = time.monotonic() + arguments.speed
         if broker.process is None or broker.process.poll() is not None:
