@@ -90,11 +90,6 @@ def with_homes(street: Street, n: int) -> Street:
     return replace(street, nodes=tuple(nodes), homes=tuple(islice(_copied_homes(street), n)))
 
 
-def homes(street: Street, n: int) -> tuple[Home, ...]:
-    """The homes of `with_homes(street, n)`."""
-    return with_homes(street, n).homes
-
-
 def _name(node: str, copy: int) -> str:
     return node if copy == 0 or node == "district" else f"s{copy + 1}-{node}"
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from firmware.host import street as street_module
-from firmware.host.street import MAX_HOMES, Street, homes, load_street, with_homes
+from firmware.host.street import MAX_HOMES, Street, load_street, with_homes
 from firmware.host.streets import make
 
 ID = re.compile(r"[a-z0-9-]{1,32}")
@@ -80,7 +80,7 @@ def test_the_sun_shines_by_day(street: Street) -> None:
 
 
 def test_the_first_twelve_are_a_street_that_trades(street: Street) -> None:
-    twelve = homes(street, 12)
+    twelve = with_homes(street, 12).homes
     assert sum(home.prosumer for home in twelve) == 5
     feeder = feeder_of(street)
     assert len({feeder[home.node] for home in twelve}) >= 3
@@ -99,7 +99,6 @@ def test_any_number_of_homes(street: Street, n: int) -> None:
     assert all(ID.fullmatch(home.household) and ID.fullmatch(home.meter) for home in grown.homes)
     assert len({home.meter for home in grown.homes}) == n
     check_tree(grown, "district" if n > 118 else "substation")
-    assert homes(street, n) == grown.homes
     assert grown.homes[: min(n, 118)] == street.homes[:n]
 
 
@@ -110,7 +109,7 @@ def test_a_number_of_homes_out_of_bounds_is_refused(street: Street, n: int) -> N
 
 
 def test_a_copy_is_moved_by_whole_days(street: Street) -> None:
-    copies = homes(street, 118 * 8)
+    copies = with_homes(street, 118 * 8).homes
     first, second, eighth = copies[2], copies[118 + 2], copies[7 * 118 + 2]
     assert (first.household, second.household, second.meter) == ("h003", "s2-h003", "s2-m003")
     assert second.node == f"s2-{first.node}"
