@@ -7,12 +7,11 @@ import importlib
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
-
-import numpy as np
 
 from market.backtest.figures import Backtest, cost_alone, cost_with, summary
 from market.backtest.run import Settled
@@ -44,11 +43,10 @@ def write_files(backtest: Backtest, page: str, folder: Path) -> list[Path]:
     written = [folder / REPORT, folder / SUMMARY]
     written[0].write_text(page, encoding="utf-8")
     written[1].write_text(json.dumps(summary(backtest), indent=2) + "\n", encoding="utf-8")
-    times = _times(backtest)
     for name, tables in (
         (HOUSEHOLDS, [_households(backtest, settled) for settled in backtest.settled]),
-        (INTERVALS, [_intervals(times, settled) for settled in backtest.settled]),
-        (COMMUNITY, [_community(backtest, times)]),
+        (INTERVALS, [_intervals(backtest, settled) for settled in backtest.settled]),
+        (COMMUNITY, [_community(backtest)]),
     ):
         written.append(folder / f"{name}.csv")
         _write_csv(written[-1], tables)
@@ -77,18 +75,17 @@ def _households(backtest: Backtest, settled: Settled) -> list[Column]:
     ]
 
 
-def _times(backtest: Backtest) -> list[Column]:
-    meters = backtest.meters
-    zone = ZoneInfo(backtest.timezone)
-    starts = (meters.start + meters.length_s * np.arange(meters.intervals)).tolist()
-    return [("start", starts), ("time", [datetime.fromtimestamp(at, zone).isoformat() for at in starts])]
+@lru_cache(maxsize=4)
+def _times(starts: range, timezone: str) -> list[Column]:
+    zone = ZoneInfo(timezone)
+    return [("start", list(starts)), ("time", [datetime.fromtimestamp(at, zone).isoformat() for at in starts])]
 
 
-def _intervals(times: list[Column], settled: Settled) -> list[Column]:
+def _intervals(backtest: Backtest, settled: Settled) -> list[Column]:
     traded = settled.traded_wh.tolist()
     return [
         ("mechanism", [settled.mechanism] * len(traded)),
-        *times,
+        *_times(settled.starts, backtest.timezone),
         ("traded_wh", traded),
         ("buyers_pay_per_kwh", _prices(settled.paid.tolist(), traded)),
         ("sellers_get_per_kwh", _prices(settled.received.tolist(), traded)),
@@ -99,10 +96,10 @@ def _intervals(times: list[Column], settled: Settled) -> list[Column]:
     ]
 
 
-def _community(backtest: Backtest, times: list[Column]) -> list[Column]:
+def _community(backtest: Backtest) -> list[Column]:
     meters = backtest.meters
     return [
-        *times,
+        *_times(meters.starts, backtest.timezone),
         ("consumption_wh", meters.consumption_wh.sum(axis=1).tolist()),
         ("generation_wh", meters.generation_wh.sum(axis=1).tolist()),
         ("import_wh", meters.import_wh.sum(axis=1).tolist()),

@@ -41,6 +41,11 @@ class Meters:
         return int(self.import_wh.shape[0])
 
     @property
+    def starts(self) -> range:
+        """Over intervals, when each begins [s]."""
+        return range(self.start, self.start + self.intervals * self.length_s, self.length_s)
+
+    @property
     def prosumers(self) -> Flags:
         """Over households: whether it generates."""
         return np.asarray(self.generation_wh.max(axis=0) > 0)
@@ -76,6 +81,33 @@ def between(meters: Meters, first: date | None, last: date | None, zone: tzinfo)
         export_wh=meters.export_wh[rows],
         generation_wh=meters.generation_wh[rows],
         consumption_wh=meters.consumption_wh[rows],
+    )
+
+
+def summed(meters: Meters, length_s: int) -> Meters:
+    """The meters in longer intervals. Import and export each add up, so that no cost changes.
+
+    Raises ValueError, with the reason, when the meters do not fill them.
+    """
+    many, rest = divmod(length_s, meters.length_s)
+    if rest:
+        raise ValueError(f"intervals of {meters.length_s} s do not add up to {length_s} s")
+    if many == 1:
+        return meters
+    if meters.start % length_s or meters.intervals % many:
+        raise ValueError(f"the data do not begin and end with whole intervals of {length_s} s")
+
+    def total(energy_wh: Ints) -> Ints:
+        sums: Ints = energy_wh.reshape(-1, many, energy_wh.shape[1]).sum(axis=1)
+        return sums
+
+    return replace(
+        meters,
+        length_s=length_s,
+        import_wh=total(meters.import_wh),
+        export_wh=total(meters.export_wh),
+        generation_wh=total(meters.generation_wh),
+        consumption_wh=total(meters.consumption_wh),
     )
 
 

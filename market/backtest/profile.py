@@ -38,12 +38,9 @@ class Calendar:
     months: tuple[date, ...]
 
 
-def calendar(meters: Meters, zone: tzinfo) -> Calendar:
-    """Where each interval lies in local time; an hour that comes twice in autumn counts as one."""
-    local = [
-        datetime.fromtimestamp(at, zone)
-        for at in range(meters.start, meters.start + meters.intervals * meters.length_s, meters.length_s)
-    ]
+def calendar(starts: range, zone: tzinfo) -> Calendar:
+    """Where the intervals that begin then [s] lie in local time; an hour that comes twice in autumn counts as one."""
+    local = [datetime.fromtimestamp(at, zone) for at in starts]
     ordinal = np.array([moment.toordinal() for moment in local], np.int64)
     found, day = np.unique(ordinal, return_inverse=True)
     days = tuple(date.fromordinal(at) for at in found.tolist())
@@ -117,5 +114,5 @@ def thinned(curve: Floats, points: int = 240) -> list[tuple[float, float]]:
     return [(at / max(curve.size - 1, 1), float(curve[at])) for at in places.tolist()]
 
 
-def hours_with_trade(settled: Settled, length_s: int) -> float:
-    return exact_total((settled.traded_wh > 0).astype(np.int64)) * length_s / HOUR_S
+def hours_with_trade(settled: Settled) -> float:
+    return exact_total((settled.traded_wh > 0).astype(np.int64)) * settled.starts.step / HOUR_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,8 +14,8 @@ from markupsafe import Markup
 
 from market.backtest import charts, profile
 from market.backtest.figures import Backtest, congested, figures, gains, own_use, share
+from market.backtest.law import says
 from market.backtest.profile import Calendar, Floats
-from market.backtest.rules import RULES
 from market.backtest.run import Settled
 from market.clearing.problem import Ints
 from market.units import MONEY_PER_UNIT
@@ -53,7 +54,7 @@ def report(backtest: Backtest, style: str, icon: str) -> str:
 
 def _content(backtest: Backtest) -> dict[str, Any]:
     meters, prices = backtest.meters, backtest.prices
-    when = profile.calendar(meters, ZoneInfo(backtest.timezone))
+    when = _calendar(meters.starts, backtest.timezone)
     rows = [figures(meters, prices, settled) for settled in backtest.settled]
     main = backtest.settled[0]
     limited = any(settled.full_edges.any() for settled in backtest.settled)
@@ -62,7 +63,7 @@ def _content(backtest: Backtest) -> dict[str, Any]:
         "b": backtest,
         "rows": rows,
         "main": rows[0],
-        "says": {name: rule.says for name, rule in RULES.items()},
+        "says": {row.mechanism: says(row.mechanism) for row in rows},
         "first_day": when.days[0],
         "last_day": when.days[-1],
         "homes": len(meters.households),
@@ -76,11 +77,12 @@ def _content(backtest: Backtest) -> dict[str, Any]:
         "gain_panels": _gain_panels(backtest),
         "uses": _uses(backtest, main, when),
         "maps": _maps(backtest, when),
-        "price_day": _price_day(backtest, when),
+        "price_day": _price_day(backtest),
         "durations": _durations(backtest),
-        "trading_hours": profile.hours_with_trade(main, meters.length_s),
+        "trading_hours": profile.hours_with_trade(main),
         "congestion": [
-            (settled.mechanism, congested(settled) * meters.length_s / profile.HOUR_S) for settled in backtest.settled
+            (settled.mechanism, congested(settled) * settled.starts.step / profile.HOUR_S)
+            for settled in backtest.settled
         ]
         if limited
         else [],
@@ -89,6 +91,11 @@ def _content(backtest: Backtest) -> dict[str, Any]:
         "money": lambda value, decimals=0: money(value, backtest.currency, decimals),
         "signed": lambda value: ("+" if value > 0 else "") + money(value, backtest.currency, 0),
     }
+
+
+@lru_cache(maxsize=4)
+def _calendar(starts: range, timezone: str) -> Calendar:
+    return profile.calendar(starts, ZoneInfo(timezone))
 
 
 def money(value: float, currency: str, decimals: int = 0) -> str:
@@ -227,7 +234,7 @@ def _maps(backtest: Backtest, when: Calendar) -> list[dict[str, Any]]:
     traded[traded == 0] = np.nan
     found = [_map("Energy traded", traded, "heat-traded", "kWh an hour", when, f"under {main.mechanism}")]
     for settled in backtest.settled:
-        price = profile.price_by_hour(settled, when)
+        price = profile.price_by_hour(settled, _calendar(settled.starts, backtest.timezone))
         finite = price[np.isfinite(price)]
         if finite.size and float(finite.max() - finite.min()) > 0.005:
             unit = f"{backtest.currency} per kWh"
@@ -267,34 +274,40 @@ def _map(title: str, values: Floats, kind: str, unit: str, when: Calendar, under
 
 
 def _groups(found: list[tuple[Settled, bytes]]) -> list[Group]:
-    """Mechanisms with the same picture, largest first come, at most as many as there are lines."""
+    """Mechanisms with the same picture; the first have a line each, those beyond are in the table only."""
     alike: dict[bytes, list[Settled]] = {}
     for settled, picture in found:
         alike.setdefault(picture, []).append(settled)
     return [
-        Group(LINES[at % len(LINES)], tuple(settled.mechanism for settled in members), members[0])
+        Group(LINES[at] if at < len(LINES) else "", tuple(settled.mechanism for settled in members), members[0])
         for at, members in enumerate(alike.values())
     ]
 
 
-def _price_day(backtest: Backtest, when: Calendar) -> dict[str, Any]:
+def _legend(groups: list[Group], of: str = "") -> list[tuple[Markup, str]]:
+    found = [(charts.stroke(group.kind), of + group.text) for group in groups if group.kind]
+    more = len(groups) - len(found)
+    return [*found, (Markup(), f"{more} more in the table")] if more else found
+
+
+def _price_day(backtest: Backtest) -> dict[str, Any]:
     def curve(settled: Settled) -> Floats:
-        return profile.mean_price(settled.paid, settled.traded_wh, when.hour, profile.HOURS)
+        hour = _calendar(settled.starts, backtest.timezone).hour
+        return profile.mean_price(settled.paid, settled.traded_wh, hour, profile.HOURS)
 
     def rounded(settled: Settled) -> bytes:
         return np.nan_to_num(np.round(curve(settled), 3), nan=-1.0).tobytes()
 
     groups = _groups([(settled, rounded(settled)) for settled in backtest.settled])
-    drawn = {group.kind: curve(group.first) for group in groups}
-    y = charts.axis([float(v) for values in drawn.values() for v in values], f"{backtest.currency} per kWh")
-    chart = charts.curves([charts.steps(drawn[group.kind], group.kind) for group in groups], y)
+    drawn = [(group.kind, curve(group.first)) for group in groups]
+    y = charts.axis([float(v) for _, values in drawn for v in values], f"{backtest.currency} per kWh")
+    chart = charts.curves([charts.steps(values, kind) for kind, values in drawn if kind], y)
     return {
         "chart": charts.framed(chart, y, HOUR_LABELS, "what buyers pay by hour of the day: table below"),
-        "legend": [(charts.stroke(group.kind), group.text) for group in groups],
+        "legend": _legend(groups),
         "head": ["hour", *(group.text for group in groups)],
         "table": [
-            [f"{hour:02d}:00", *(_price(float(drawn[group.kind][hour])) for group in groups)]
-            for hour in range(profile.HOURS)
+            [f"{hour:02d}:00", *(_price(float(values[hour])) for _, values in drawn)] for hour in range(profile.HOURS)
         ],
     }
 
@@ -310,11 +323,11 @@ def _durations(backtest: Backtest) -> dict[str, Any]:
     groups = _groups([(settled, settled.traded_wh.tobytes()) for settled in backtest.settled])
     offered = profile.duration(meters.export_wh.sum(axis=1), length_s)
     lines = [charts.Curve(profile.thinned(offered), "line-offered")]
-    curves_of = {group.kind: profile.duration(group.first.traded_wh, length_s) for group in groups}
+    drawn = [(group.kind, profile.duration(group.first.traded_wh, group.first.starts.step)) for group in groups]
     lines += [
-        charts.Curve(profile.thinned(curves_of[group.kind]), group.kind, area=not at) for at, group in enumerate(groups)
+        charts.Curve(profile.thinned(values), kind, area=not at) for at, (kind, values) in enumerate(drawn) if kind
     ]
-    y = charts.axis([float(offered[0]), *(float(values[0]) for values in curves_of.values())], "kW")
+    y = charts.axis([float(offered[0]), *(float(values[0]) for _, values in drawn)], "kW")
     x = charts.axis([hours], ticks=6)
     labels = [
         charts.Label(mark / hours, charts.number(mark) + (" h" if mark else ""), minor=bool(at % 2))
@@ -324,13 +337,15 @@ def _durations(backtest: Backtest) -> dict[str, Any]:
     marks = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
     return {
         "chart": charts.framed(charts.curves(lines, y), y, labels, "power traded, greatest first: table below"),
-        "legend": [(charts.stroke("line-offered"), "surplus of all roofs")]
-        + [(charts.stroke(group.kind), f"traded: {group.text}") for group in groups],
+        "legend": [(charts.stroke("line-offered"), "surplus of all roofs"), *_legend(groups, "traded: ")],
         "head": ["hours at least", "surplus [kW]", *(f"{group.text} [kW]" for group in groups)],
         "table": [
             [
                 f"{part * hours:,.0f}",
-                *(f"{float(values[int(part * (values.size - 1))]):,.1f}" for values in (offered, *curves_of.values())),
+                *(
+                    f"{float(values[int(part * (values.size - 1))]):,.1f}"
+                    for values in (offered, *(values for _, values in drawn))
+                ),
             ]
             for part in marks
         ],

@@ -58,8 +58,7 @@ class Agreement:
 def agreement(meters: Meters, zone: tzinfo) -> Agreement:
     """The plain agreement of these households."""
     homes = len(meters.households)
-    starts = (meters.start + meters.length_s * at for at in range(meters.intervals))
-    hour = np.fromiter((datetime.fromtimestamp(at, zone).hour for at in starts), np.int64, meters.intervals)
+    hour = np.array([datetime.fromtimestamp(at, zone).hour for at in meters.starts], np.int64)
     used = np.zeros((HOURS, homes), np.int64)
     np.add.at(used, hour, meters.import_wh)
     roofs = meters.prosumers

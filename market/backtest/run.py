@@ -69,6 +69,7 @@ class Settled:
 
     Attributes:
         mechanism: its name.
+        starts: over intervals, when each begins [s].
         bought_wh, sold_wh: over households [Wh].
         money: over households, what the trades paid them, negative where they paid [Wh x tick]; exact integers.
         traded_wh: over intervals [Wh].
@@ -79,6 +80,7 @@ class Settled:
     """
 
     mechanism: str
+    starts: range
     bought_wh: Ints
     sold_wh: Ints
     money: tuple[int, ...]
@@ -148,7 +150,7 @@ def settle(
             over[key][piece.rows] = values
         seconds += clock() - began
         progress(piece.rows.stop)
-    return Settled(rule.name, bought, sold, tuple(money), **over, seconds=seconds)
+    return Settled(rule.name, meters.starts, bought, sold, tuple(money), **over, seconds=seconds)
 
 
 _OVER_INTERVALS = ("traded_wh", "paid", "received", "fees", "rent", "pool", "full_edges")

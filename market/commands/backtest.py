@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from market.backtest.meters import Meters
     from market.backtest.run import Prices, Settled
     from market.clearing.problem import Network
+    from market.mechanisms import Preset
 
 MID_MARKET = "mid-market"
 OUT = Path(".pumasi/backtest")
-BAR = 24
+BAR = 20
 EPILOG = """\
 mechanisms (who pays what), all of them unless some are named; mid-market is always there:
   mid-market            one price halfway between retail and feed-in
@@ -34,9 +36,15 @@ mechanisms (who pays what), all of them unless some are named; mid-market is alw
   proportional, static, ex-ante, hierarchical, per-pair
                         the sharing keys of law, at the mid-market price
 
+presets (a country's sharing rules, each a column such as "austria proportional"):
+  austria, france, spain, switzerland, luxembourg, germany
+                        energy is shared over the country's period: a quarter-hour, half-hour or hour;
+                        with --fees, Switzerland's part of the network fee is due, elsewhere all of it
+
 examples:
   pumasi backtest --grid 1-LV-rural3--2-sw --year
   pumasi backtest --grid 1-LV-semiurb4--2-sw --from 2016-07-01 --to 2016-07-31 --mechanism nodal
+  pumasi backtest --grid 1-LV-rural3--2-sw --preset austria --preset spain
   pumasi backtest --meters meters.csv --network network.csv --timezone Europe/Madrid --out report/
 
 It writes report.html, summary.json, households.csv, intervals.csv and community.csv, and with the
@@ -80,6 +88,13 @@ def add(commands: Any) -> None:
         action="extend",
         metavar="NAME",
         help="mechanisms to compare (default: all, see below)",
+    )
+    rules.add_argument(
+        "--preset",
+        nargs="+",
+        action="extend",
+        metavar="COUNTRY",
+        help="compare a country's sharing rules (see below); of the mechanisms, only those that are named too",
     )
     rules.add_argument("--retail", default="0.30", metavar="PRICE", help="per kWh from the grid (default: %(default)s)")
     rules.add_argument("--feed-in", default="0.08", metavar="PRICE", help="per kWh to the grid (default: %(default)s)")
@@ -146,11 +161,13 @@ def prepare(arguments: argparse.Namespace, progress: TextIO) -> Backtest:
     from market.backtest.run import BacktestError
     from market.clearing.problem import ProblemError
     from market.files import InputError
+    from market.mechanisms.presets import WHOLE_FEE
 
     if arguments.year and (arguments.first or arguments.last):
         raise CommandError("--year is everything there is: leave it out when --from or --to say less")
     chosen = tuple(dict.fromkeys([MID_MARKET, *(arguments.mechanism or [])]))
-    if not arguments.mechanism:
+    presets = _presets(arguments.preset or [])
+    if not arguments.mechanism and not presets:
         chosen = tuple(rules.RULES)
     for name in chosen:
         if name not in rules.RULES:
@@ -166,10 +183,21 @@ def prepare(arguments: argparse.Namespace, progress: TextIO) -> Backtest:
     except ValueError as error:
         raise CommandError(f"{name}: {error}") from None
     settled: list[Settled] = []
-    agreed = rules.agreement(meters, zone)
-    for mechanism in chosen:
+    runs: list[Run] = [(mechanism, mechanism, meters, network) for mechanism in chosen]
+    for country, preset in presets.items():
+        # A low-voltage grid is the homes behind one transformer: the nearest level.
+        level = 0 if arguments.grid else None
         try:
-            settled.append(_settle(meters, nodes, network, prices, rules.rule(mechanism, agreed), progress))
+            runs += _under(country, preset, meters, network, level)
+        except ValueError as error:
+            raise CommandError(f"{name}: --preset {country} shares each {preset.period}: {error}") from None
+        if arguments.fees and preset.fee_part[0] < WHOLE_FEE:
+            says += f"; {country}: {preset.fee_part[0]} % of them"
+    agreed = {of.length_s: rules.agreement(of, zone) for _, _, of, _ in runs}
+    for mechanism, key, of, over in runs:
+        rule = replace(rules.rule(key, agreed[of.length_s]), name=mechanism)
+        try:
+            settled.append(_settle(of, nodes, over, prices, rule, progress))
         except BacktestError as error:
             raise CommandError(str(error)) from None
         except ProblemError as error:
@@ -179,6 +207,36 @@ def prepare(arguments: argparse.Namespace, progress: TextIO) -> Backtest:
             progress.write(("\n" if progress.isatty() else "") + f"backtest: left out: {reason}\n")
             notes = (*notes, f"Left out: {reason}.")
     return Backtest(name, arguments.currency, str(zone), says, notes, meters, prices, tuple(settled))
+
+
+Run = tuple[str, str, "Meters", "Network"]
+"""Name of the column, the mechanism, what was measured and where they trade."""
+
+
+def _under(country: str, preset: Preset, meters: Meters, network: Network, level: int | None) -> list[Run]:
+    from market.backtest.law import columns, grid_of
+    from market.backtest.meters import summed
+    from market.mechanisms.presets import PERIOD_S
+
+    shared = summed(meters, PERIOD_S[preset.period])
+    there = grid_of(preset, network, meters.intervals // shared.intervals, level)
+    return [(column, key, shared, there) for column, key in columns(country).items()]
+
+
+def _presets(asked: Sequence[str]) -> dict[str, Preset]:
+    from market.backtest.law import COUNTRIES
+    from market.mechanisms import PRESETS
+
+    for name in asked:
+        if name in COUNTRIES:
+            continue
+        if name in PRESETS:
+            raise CommandError(
+                f"--preset: {name} nets kWh by the {PRESETS[name].period} under a progressive tariff, and the "
+                "backtest has one retail price: it is left out"
+            )
+        raise CommandError(f"--preset: unknown {name!r}; known are {', '.join(COUNTRIES)}")
+    return {name: PRESETS[name] for name in asked}
 
 
 def _prices(arguments: argparse.Namespace) -> Prices:
@@ -281,7 +339,7 @@ def _settle(
 def bar(name: str, done: int, of: int) -> str:
     """A mechanism's progress, always equally wide."""
     full = BAR * done // of
-    return f"{name:<20} {'█' * full}{'░' * (BAR - full)} {100 * done // of:3d} %  {done:,} of {of:,} intervals"
+    return f"{name:<24} {'█' * full}{'░' * (BAR - full)} {100 * done // of:3d} %  {done:,} of {of:,} intervals"
 
 
 def table(backtest: Backtest) -> str:

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PERIOD_S = {"quarter-hour": 900, "half-hour": 1800, "hour": 3600}
+"""The periods of fixed length [s]."""
+WHOLE_FEE = 100
+"""All of the grid fee [percent]."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -25,7 +30,7 @@ class Preset:
     law: str
     rules: tuple[str, ...]
     period: str
-    fee_part: tuple[int, ...] = (100,)
+    fee_part: tuple[int, ...] = (WHOLE_FEE,)
 
 
 PRESETS = {
@@ -46,4 +51,4 @@ PRESETS = {
 def fee_ticks(preset: Preset, grid_fee_ticks: int, level: int) -> int:
     """Fee due per Wh when the way's highest level is ``level`` (0 is the nearest), floored [ticks]."""
     part = preset.fee_part[min(level, len(preset.fee_part) - 1)]
-    return grid_fee_ticks * part // 100
+    return grid_fee_ticks * part // WHOLE_FEE

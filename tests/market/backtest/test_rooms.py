@@ -11,7 +11,7 @@ import pytest
 import market.backtest
 
 ROOM = Path(market.backtest.__file__).parent
-PURE = ("meters", "grid", "run", "rules", "figures", "profile", "charts")
+PURE = ("meters", "grid", "run", "rules", "law", "figures", "profile", "charts")
 MAY_IMPORT = {
     "__future__", "collections", "dataclasses", "datetime", "markupsafe", "math", "numpy", "statistics", "typing",
     "market.clearing", "market.mechanisms", "market.units", *(f"market.backtest.{name}" for name in PURE),
