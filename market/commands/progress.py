@@ -11,16 +11,16 @@ EXPECTED = ("stored",)
 
 
 def progress_line(event: dict[str, Any], zone: tzinfo = UTC, currency: str = "") -> str:
-    """Interval, homes heard, energy traded, welfare, certificate gap and what was refused, of a gate event."""
+    """Interval, homes heard, energy traded, welfare, certificate gap and unusual outcomes, of a gate event."""
     start, end = (datetime.fromtimestamp(event["start"] + offset, zone) for offset in (0, event["length"]))
     revision = f" revision {event['revision']}" if event["revision"] else ""
     money = f"{event['welfare'] / MONEY_PER_UNIT:.4f}{' ' + currency if currency else ''}"
     silent = f" ({event['online']} meters online)" if event["online"] < event["homes"] else ""
-    refused = ", ".join(f"{name} {count}" for name, count in unusual(event["outcomes"]).items())
+    odd = ", ".join(f"{name} {count}" for name, count in unusual(event["outcomes"]).items())
     return (
         f"{start:%a %d %b %H:%M}-{end:%H:%M}{revision}  heard {event['heard']}/{event['homes']}{silent}"
         f"  traded {event['energy_traded_wh'] / 1000:7.3f} kWh  welfare {money}  gap {event['certificate_gap']}"
-        + (f"  | {refused}" if refused else "")
+        + (f"  | {odd}" if odd else "")
     )
 
 
