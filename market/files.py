@@ -7,32 +7,11 @@ from pathlib import Path
 from market.clearing.problem import ProblemError
 from market.mechanisms.named import MECHANISMS, NEED_REFERENCE, run_mechanism
 from market.mechanisms.outcome import Outcome
-from market.order_files import (
-    InputError,
-    NetworkFile,
-    OrdersFile,
-    order_error,
-    read_network,
-    read_orders,
-)
-from market.result_files import read_result, result_text, verify_files, verify_result, write_result
+from market.order_files import InputError, order_error, read_network, read_orders
+from market.result_files import verify_files, write_result
 from market.units import ticks
 
-__all__ = [
-    "MECHANISMS",
-    "InputError",
-    "NetworkFile",
-    "OrdersFile",
-    "clear_files",
-    "read_network",
-    "read_orders",
-    "read_result",
-    "result_text",
-    "run_mechanism",
-    "verify_files",
-    "verify_result",
-    "write_result",
-]
+__all__ = ["MECHANISMS", "InputError", "clear_files", "read_network", "read_orders", "verify_files"]
 
 
 def clear_files(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,6 @@ NETWORK_OPTIONAL = ("limit_down_wh", "fee_down_per_kwh")
 
 class InputError(ValueError):
     """Input that cannot be used. ``str()`` is one line with file, row, column and reason."""
-
-    exit_status = 2
 
     def __init__(self, file: Path | str, row: int | None, column: str | None, reason: str) -> None:
         self.file, self.row, self.column, self.reason = str(file), row, column, reason
@@ -65,29 +64,32 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterable[tuple[int, dict[str, str]]]:
-    """Yield (row, values by column) of a CSV file with a header; blank lines are skipped."""
+@contextmanager
+def csv_rows(path: Path) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
+    """The header of a CSV file and its (line, values), blank lines left out. Raises InputError for what is no CSV."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = [name.strip() for name in next(reader, [])]
-            _check_header(path, header, needed, optional)
-            for count, fields in enumerate(reader):
-                if not fields or fields == [""]:
-                    continue
-                if count >= ROWS_BOUND:
-                    raise InputError(path, reader.line_num, None, f"more than {ROWS_BOUND} rows")
-                if len(fields) != len(header):
-                    raise InputError(
-                        path, reader.line_num, None, f"{len(fields)} values, the header has {len(header)} columns"
-                    )
-                yield reader.line_num, dict(zip(header, (value.strip() for value in fields), strict=True))
+            yield header, ((reader.line_num, fields) for fields in reader if fields and fields != [""])
     except UnicodeDecodeError as error:
         raise InputError(path, None, None, "not UTF-8 text") from error
     except csv.Error as error:
         raise InputError(path, None, None, f"not CSV: {error}") from error
     except OSError as error:
         raise InputError(path, None, None, error.strerror or "cannot be read") from error
+
+
+def _rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterable[tuple[int, dict[str, str]]]:
+    """Yield (row, values by column) of a CSV file with a header; blank lines are skipped."""
+    with csv_rows(path) as (header, lines):
+        _check_header(path, header, needed, optional)
+        for count, (line, fields) in enumerate(lines):
+            if count >= ROWS_BOUND:
+                raise InputError(path, line, None, f"more than {ROWS_BOUND} rows")
+            if len(fields) != len(header):
+                raise InputError(path, line, None, f"{len(fields)} values, the header has {len(header)} columns")
+            yield line, dict(zip(header, (value.strip() for value in fields), strict=True))
 
 
 def _check_header(path: Path, header: list[str], needed: Sequence[str], optional: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ ROOMS = {
         "market.settlement", "market.units",
     },
     "market/backtest": {
-        "firmware.host.streets", "market.backtest", "market.clearing", "market.files", "market.mechanisms",
+        "firmware.host.streets", "market.backtest", "market.clearing", "market.mechanisms", "market.order_files",
         "market.units",
     },
     "dashboard": {"dashboard", "market.record", "market.series", "market.settlement", "market.units"},

@@ -1,12 +1,11 @@
 """Read a community's own meters from CSV; the columns are described in docs/backtest.md.
 
 One row per household and interval, in any order. Whatever cannot be used raises
-:class:`~market.files.InputError`: one line with file, row, column and reason.
+:class:`~market.order_files.InputError`: one line with file, row, column and reason.
 """
 
 from __future__ import annotations
 
-import csv
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import numpy as np
 
 from market.backtest.meters import DAY_S, Meters, net_of
 from market.clearing.problem import ENERGY_BOUND_WH, Ints
-from market.files import InputError
+from market.order_files import InputError, csv_rows
 
 NEEDED = ("time", "household")
 NET = ("load_wh", "generation_wh")
@@ -88,22 +87,12 @@ def read_meters(path: Path | str) -> MetersFile:
 
 
 def _read(path: Path) -> _Table:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            columns = tuple(name.strip() for name in next(reader, []))
-            _check_header(path, columns)
-            table = _Table(path, columns, {name: array("q") for name in ENERGY if name in columns})
-            for fields in reader:
-                if not fields or fields == [""]:
-                    continue
-                _take(table, reader.line_num, fields)
-    except UnicodeDecodeError as error:
-        raise InputError(path, None, None, "not UTF-8 text") from error
-    except csv.Error as error:
-        raise InputError(path, None, None, f"not CSV: {error}") from error
-    except OSError as error:
-        raise InputError(path, None, None, error.strerror or "cannot be read") from error
+    with csv_rows(path) as (header, lines):
+        columns = tuple(header)
+        _check_header(path, columns)
+        table = _Table(path, columns, {name: array("q") for name in ENERGY if name in columns})
+        for line, fields in lines:
+            _take(table, line, fields)
     if not table.row:
         raise InputError(path, None, None, "no rows")
     return table

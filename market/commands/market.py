@@ -25,6 +25,8 @@ from market.service.market import Market, run_market, say_json
 from market.settlement.rules import RulesError, parse, split
 
 LOCK_FILE = "market.lock"
+OUTBOX_S = 30 * 86_400
+"""A meter's outbox holds this much: what a new record's meters measured before that can no longer come."""
 
 
 def add(commands: Any) -> None:
@@ -99,7 +101,7 @@ def _run(
         port=port,
         password=os.environ.get("PUMASI_BROKER_PASSWORD"),
         grace_s=arguments.grace,
-        begin_at=0 if conducted else int(time.time()),
+        begin_at=0 if conducted else int(time.time()) - OUTBOX_S,
         say=say_json if conducted else _say,
     )
     try:

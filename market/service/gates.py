@@ -40,7 +40,7 @@ class Gates:
     """
 
     def __init__(self, record: Record, grace_s: float, begin_at: int = 0) -> None:
-        """``begin_at`` [epoch s]: a record without any closure begins with the interval that is running then."""
+        """``begin_at`` [epoch s]: a record without any closure begins no earlier, whenever its meters began."""
         self._record = record
         self._grace_s = grace_s
         self._heard: dict[int, set[str]] = {}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from market.commands import main
 from market.files import (
     MECHANISMS,
     InputError,
@@ -137,7 +138,7 @@ def test_bad_orders_name_the_place(desk: Desk, rows: str, row: int | None, colum
     desk.write(ORDERS.splitlines()[0] + "\n" + rows + "\n")
     with pytest.raises(InputError) as caught:
         desk.clear()
-    assert (caught.value.row, caught.value.column, caught.value.exit_status) == (row, column, 2)
+    assert (caught.value.row, caught.value.column) == (row, column)
     assert reason in str(caught.value)
     assert str(caught.value).startswith("orders.csv")
     assert "\n" not in str(caught.value)
@@ -275,3 +276,18 @@ def test_readers_survive_anything(tmp_path: Path, head: bool, body: str | bytes)
             read(path)
         except InputError as error:
             assert "\n" not in str(error)
+
+
+def test_the_command_refuses_in_one_line_with_status_2(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.orders.write_text(ORDERS.replace("buy", "give"))
+    typed = ["clear", "--orders", str(desk.orders), "--network", str(desk.network), "--out", str(desk.result)]
+    assert main(typed) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("pumasi: orders.csv, row 3, column side: ")
+    assert said.err.count("\n") == 1
+    assert not desk.result.exists()
+    desk.orders.write_text(ORDERS)
+    assert main(typed) == 0
+    assert main(["verify", str(desk.result), *typed[1:5]]) == 0
+    assert main([*typed[:6], str(desk.orders)]) == 2, "an input is never overwritten"
+    assert desk.orders.read_text() == ORDERS
