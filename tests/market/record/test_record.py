@@ -11,17 +11,11 @@ import pytest
 from market.record import Record, RecordError
 from market.record.record import FILE_NAME, Gate, Transfer, transfer_id
 from market.record.schema import APPEND_ONLY
+from tests.market.bodies import COMMUNITY, TARIFFS
 
 BODIES: dict[str, Any] = {
-    "community": {
-        "community": "c",
-        "currency": "EUR",
-        "timezone": "Europe/Berlin",
-        "interval_s": 900,
-        "mechanism": "mid-market",
-        "reference": {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"},
-    },
-    "tariffs": {"standard": {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"}},
+    "community": COMMUNITY,
+    "tariffs": TARIFFS,
     "network": [{"node": "root", "parent": None, "limit_wh": None, "fee_per_kwh": "0"}],
     "members": [
         {"household": "h1", "node": "root", "tariff": "standard", "meters": [{"meter": "m1", "kid": 1, "since": 0}]}

@@ -15,21 +15,15 @@ import pytest
 from broker.contract import Reading
 from market.record import Record
 from market.record.record import FILE_NAME
-from market.service.gates import Gates
+from market.service.gates import ClockError, Gates
 from market.service.replay import DifferenceError, replay
 from market.settlement.rules import Registers
+from tests.market.bodies import COMMUNITY, TARIFFS
 
 SINCE = 900_000
 BODIES: dict[str, Any] = {
-    "community": {
-        "community": "c",
-        "currency": "EUR",
-        "timezone": "Europe/Berlin",
-        "interval_s": 900,
-        "mechanism": "mid-market",
-        "reference": {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"},
-    },
-    "tariffs": {"standard": {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"}},
+    "community": COMMUNITY,
+    "tariffs": TARIFFS,
     "network": [
         {"node": "root", "parent": None, "limit_wh": None, "fee_per_kwh": "0"},
         {"node": "left", "parent": "root", "limit_wh": None, "fee_per_kwh": "0.01"},
@@ -197,6 +191,25 @@ def test_a_market_that_starts_again_goes_on_where_it_was(record: Record) -> None
     second = Gates(record, grace_s=99.0)
     second.tick(SINCE + 900 * INTERVALS, 0.0)
     assert close_all(second, 0.0) == [SINCE + 1800, SINCE + 2700], "what was heard before is remembered"
+
+
+def test_a_market_that_starts_after_its_meters_settles_from_their_first_interval(record: Record) -> None:
+    late = Gates(record, grace_s=0.0, begin_at=SINCE - 86_400)
+    add(record, late, week(7))
+    late.tick(SINCE + 900 * INTERVALS, 0.0)
+    assert close_all(late, 0.0)[0] == SINCE
+
+
+def test_a_new_record_does_not_settle_what_can_no_longer_come(record: Record) -> None:
+    gates = Gates(record, grace_s=0.0, begin_at=SINCE + 1000)
+    gates.tick(SINCE + 900 * INTERVALS, 0.0)
+    assert close_all(gates, 0.0)[0] == SINCE + 900, "the interval that was running then"
+
+
+def test_a_clock_that_cannot_be_right_is_refused(record: Record) -> None:
+    gates = Gates(record, grace_s=0.0)
+    with pytest.raises(ClockError, match="more than 400 days"):
+        gates.tick(SINCE + 401 * 86_400, 0.0)
 
 
 def test_a_clock_set_back_is_not_followed(record: Record) -> None:

@@ -16,19 +16,13 @@ from broker.contract import Reading, topic
 from broker.keys import derive_key, sign, verify
 from market.record import Record
 from market.service.ingest import Ingest, Message
+from tests.market.bodies import COMMUNITY, TARIFFS
 
 MASTER = bytes(range(32))
 SINCE, NOW = 900_000, 909_000
 BODIES: dict[str, Any] = {
-    "community": {
-        "community": "c",
-        "currency": "EUR",
-        "timezone": "Europe/Berlin",
-        "interval_s": 900,
-        "mechanism": "mid-market",
-        "reference": {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"},
-    },
-    "tariffs": {"standard": {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"}},
+    "community": COMMUNITY,
+    "tariffs": TARIFFS,
     "network": [{"node": "root", "parent": None, "limit_wh": None, "fee_per_kwh": "0"}],
     "members": [
         {

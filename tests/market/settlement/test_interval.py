@@ -8,6 +8,7 @@ import pytest
 
 from market.settlement.interval import NETWORK, SUPPLIER, Settled, settle
 from market.settlement.rules import Registers, Rules, parse, split
+from tests.market.bodies import COMMUNITY, TARIFFS
 
 START = 900_000
 RETAIL, FEED_IN, PRICE = 30_000, 8_000, 19_000
@@ -17,13 +18,8 @@ def rules(*homes: str, fee: str = "0.01", **offers: dict[str, str]) -> Rules:
     """Homes named by their feeder, 'a1', 'a2', 'b1' ...: the fee is due above each feeder."""
     feeders = sorted({home[0] for home in homes})
     document: dict[str, Any] = {
-        "community": "c",
-        "currency": "EUR",
-        "timezone": "Europe/Berlin",
-        "interval_s": 900,
-        "mechanism": "mid-market",
-        "reference": {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"},
-        "tariffs": {"standard": {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"}},
+        **COMMUNITY,
+        "tariffs": TARIFFS,
         "network": [{"node": "root"}, *({"node": f, "parent": "root", "fee_per_kwh": fee} for f in feeders)],
         "members": [
             {
