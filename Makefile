@@ -16,7 +16,7 @@ help:  ## this list
 	@touch $@
 
 .venv/made-test: .venv/made
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[meters,test]"
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[meters,flash,postgresql,parquet,test]"
 	$(PIP) install --quiet --constraint constraints.txt --upgrade --target .stubs micropython-esp32-stubs
 	@touch $@
 
@@ -28,7 +28,7 @@ demo: .venv/made  ## a street of real homes trades: http://localhost:8000
 	@$(BIN)/pumasi demo $(ARGS)
 
 parts: .venv/made-test  ## unpack the Debian parts that tests need into .parts, as far as they are not installed
-	@$(BIN)/python tests/parts.py mosquitto influxdb chromium
+	@$(BIN)/python tests/parts.py mosquitto influxdb victoria-metrics chromium
 
 screenshot: parts  ## the README's picture, made from a running demo
 	$(BIN)/python docs/picture.py docs/household.png

@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 from tests import parts
-from tests.servers import InfluxDatabase, InfluxServer, MosquittoServer
+from tests.servers import InfluxDatabase, InfluxServer, MosquittoServer, VictoriaServer
 
 
 @functools.cache
@@ -81,6 +81,15 @@ def influxdb(influxdb_server: InfluxServer) -> Iterator[InfluxDatabase]:
     influxdb_server.query(f'CREATE DATABASE "{name}"')
     yield InfluxDatabase(influxdb_server.url, influxdb_server.user, influxdb_server.password, name)
     influxdb_server.query(f'DROP DATABASE "{name}"')
+
+
+@pytest.fixture(scope="session")
+def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VictoriaServer]:
+    """A running `/api/v2/write` that is not InfluxDB's own."""
+    server = VictoriaServer(program("victoria-metrics"), tmp_path_factory.mktemp("victoria"))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,7 @@ class Part:
 PARTS = {
     "mosquitto": Part("mosquitto", ("mosquitto",), "usr/sbin/mosquitto", ("-h",)),
     "influxdb": Part("influxd", ("influxdb",), "usr/bin/influxd", ("version",)),
+    "victoria-metrics": Part("victoria-metrics", ("victoria-metrics",), "usr/bin/victoria-metrics", ("-version",)),
     "chromium": Part(
         "chromium",
         ("chromium", "fonts-dejavu-core", "fonts-nanum", "libatomic1", "libstdc++6"),  # the last two for playwright
@@ -112,6 +113,8 @@ def version(program: Path, name: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MissingPartError(f"does not start: {error}") from error
     stated = re.search(r"\d+\.\d+(\.\d+)*", done.stdout)
+    if stated is None and done.returncode == 0:
+        return "(states no version)"
     if stated is None:
         complaint = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise MissingPartError(f"does not start: {complaint}")

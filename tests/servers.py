@@ -157,6 +157,47 @@ class InfluxServer:
                 time.sleep(0.05)
 
 
+@dataclass
+class VictoriaServer:
+    """Another maker's `/api/v2/write`; what it holds is read back as JSON lines."""
+
+    program: Path
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> None:
+        assert self.process is None
+        log = self.folder / "victoria.log"
+        arguments = [
+            f"-storageDataPath={self.folder}/data",
+            f"-httpListenAddr={HOST}:{self.port}",
+            "-retentionPeriod=100y",
+        ]
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [self.program, *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        wait_for_port(self.port, self.process, log)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            stop_process(self.process)
+            self.process = None
+
+    def export(self, match: str) -> bytes:
+        """Every series whose name and labels match, as JSON lines."""
+        urllib.request.urlopen(f"{self.url}/internal/force_flush", timeout=10).close()
+        query = urllib.parse.urlencode({"match[]": match, "start": 0})
+        with urllib.request.urlopen(f"{self.url}/api/v1/export?{query}", timeout=10) as answer:
+            content: bytes = answer.read()
+            return content
+
+
 @dataclass(frozen=True)
 class InfluxDatabase:
     """An empty database of its own on a running server."""

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from broker.keys import KeyFileError
-from market.commands import backtest, clear, dashboard, demo, market, replay
+from market.commands import backtest, clear, dashboard, demo, fleet, influx, market, replay
 from market.commands.errors import CommandError
 from market.record import RecordError
 from market.series import SeriesError
@@ -41,10 +41,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     store = Path(os.environ.get("PUMASI_STORE", ".pumasi/demo"))
     demo.add(commands)
+    fleet.add(commands)
     clear.add(commands)
     backtest.add(commands)
     replay.add(commands, store)
     market.add(commands)
+    influx.add(commands, store)
     dashboard.add(commands, store)
     return top
 

@@ -4,11 +4,14 @@ from market.series.embedded import EmbeddedSeries
 from market.series.environment import series_from_environment
 from market.series.points import (
     CommunityPoint,
+    FlowPoint,
+    HealthPoint,
     HouseholdPoint,
     HouseholdTotals,
     PartnerPoint,
     PartnerTotal,
     Point,
+    ReadingPoint,
     Series,
     SeriesError,
 )
@@ -16,11 +19,14 @@ from market.series.points import (
 __all__ = [
     "CommunityPoint",
     "EmbeddedSeries",
+    "FlowPoint",
+    "HealthPoint",
     "HouseholdPoint",
     "HouseholdTotals",
     "PartnerPoint",
     "PartnerTotal",
     "Point",
+    "ReadingPoint",
     "Series",
     "SeriesError",
     "series_from_environment",

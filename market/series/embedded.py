@@ -17,26 +17,33 @@ from typing import Any
 from urllib.parse import quote
 
 from market.series.points import (
+    KEYS,
     CommunityPoint,
+    FlowPoint,
+    HealthPoint,
     HouseholdPoint,
     HouseholdTotals,
     PartnerPoint,
     PartnerTotal,
     Point,
+    ReadingPoint,
     SeriesError,
     newest,
 )
 
 FILE_NAME = "series.sqlite"
-FORMAT = 1
+FORMAT = 2
 BUSY_TIMEOUT_S = 5.0
 
-_POINTS: dict[type[Point], tuple[str, tuple[str, ...]]] = {
-    HouseholdPoint: ("household", ("household", "start", "length")),
-    CommunityPoint: ("community", ("start", "length")),
-    PartnerPoint: ("partner", ("household", "start", "length", "partner")),
+_TABLE: dict[type[Point], str] = {
+    HouseholdPoint: "household",
+    CommunityPoint: "community",
+    PartnerPoint: "partner",
+    FlowPoint: "flow",
+    ReadingPoint: "reading",
+    HealthPoint: "health",
 }
-_TEXT = {"household", "partner"}
+_TEXT = {"household", "partner", "node", "meter"}
 _ENERGY = ("import_wh", "export_wh", "generation_wh", "consumption_wh", "bought_wh", "sold_wh")
 _MONEY = ("trade_money", "residual_money", "alone_money")
 
@@ -62,7 +69,7 @@ class EmbeddedSeries:
         if self._read_only:
             raise SeriesError(f"{self._path} is open for reading only")
         rows = newest(points)
-        emptied = {(p.household, p.start, p.length) for p in rows if not isinstance(p, CommunityPoint)}
+        emptied = {(p.household, p.start, p.length) for p in rows if isinstance(p, HouseholdPoint | PartnerPoint)}
         with self._cursor() as cursor:
             assert cursor is not None  # only a reader finds no file
             cursor.execute("BEGIN IMMEDIATE")
@@ -123,13 +130,29 @@ class EmbeddedSeries:
             row[name] = (row.pop(f"{name}_high") << 32) + row.pop(f"{name}_low")
         return HouseholdTotals(**row)
 
+    def flows(self, node: str, start: int, end: int) -> list[FlowPoint]:
+        """See Series.flows."""
+        return [
+            FlowPoint(**row) for row in self._rows(f"{_select(FlowPoint)} WHERE node = ? AND {_SPAN}", node, start, end)
+        ]
+
+    def readings(self, meter: str, start: int, end: int) -> list[ReadingPoint]:
+        """See Series.readings."""
+        rows = self._rows(f"{_select(ReadingPoint)} WHERE meter = ? AND {_SPAN}", meter, start, end)
+        return [ReadingPoint(**row) for row in rows]
+
+    def health(self, start: int, end: int) -> list[HealthPoint]:
+        """See Series.health."""
+        return [HealthPoint(**row) for row in self._rows(f"{_select(HealthPoint)} WHERE {_SPAN}", start, end)]
+
     def clear(self) -> None:
         """See Series.clear."""
         if self._read_only:
             raise SeriesError(f"{self._path} is open for reading only")
         with self._cursor() as cursor:
             assert cursor is not None  # only a reader finds no file
-            cursor.executescript("BEGIN; DELETE FROM household; DELETE FROM community; DELETE FROM partner; COMMIT;")
+            emptied = "".join(f"DELETE FROM {table};" for table in _TABLE.values())
+            cursor.executescript(f"BEGIN IMMEDIATE; {emptied} COMMIT;")
 
     def close(self) -> None:
         """See Series.close."""
@@ -179,14 +202,15 @@ class EmbeddedSeries:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
             found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found == 0 and not self._read_only:
-                connection.executescript(_SCHEMA)
-            elif found == 0:
-                # The writer has made the file but not yet its tables.
+            if found > FORMAT:
+                raise SeriesError(f"{self._path} has series format {found}, this version reads {FORMAT}: rebuild it")
+            if found < FORMAT and self._read_only:
+                # The writer has not made this format's tables yet.
                 connection.close()
                 return None
-            elif found != FORMAT:
-                raise SeriesError(f"{self._path} has series format {found}, this version reads {FORMAT}: rebuild it")
+            if found < FORMAT:
+                # An older format's points are made again from the record: the market sees that they are missing.
+                connection.executescript(_SCHEMA)
         except BaseException:
             connection.close()
             raise
@@ -194,20 +218,26 @@ class EmbeddedSeries:
 
 
 def _select(kind: type[Point]) -> str:
-    return f"SELECT {', '.join(f.name for f in fields(kind))} FROM {_POINTS[kind][0]}"
+    return f"SELECT {', '.join(f.name for f in fields(kind))} FROM {_TABLE[kind]}"
 
 
 def _insert(kind: type[Point]) -> str:
     names = [f.name for f in fields(kind)]
-    return f"INSERT OR REPLACE INTO {_POINTS[kind][0]} ({', '.join(names)}) VALUES ({', '.join('?' for _ in names)})"
+    return f"INSERT OR REPLACE INTO {_TABLE[kind]} ({', '.join(names)}) VALUES ({', '.join('?' for _ in names)})"
 
 
 def _table(kind: type[Point]) -> str:
-    name, key = _POINTS[kind]
-    columns = ", ".join(f"{f.name} {'TEXT' if f.name in _TEXT else 'INTEGER'} NOT NULL" for f in fields(kind))
-    return f"CREATE TABLE {name} ({columns}, PRIMARY KEY ({', '.join(key)})) WITHOUT ROWID;"
+    columns = ", ".join(
+        f"{f.name} {'TEXT' if f.name in _TEXT else 'INTEGER'}{'' if 'None' in str(f.type) else ' NOT NULL'}"
+        for f in fields(kind)
+    )
+    table = _TABLE[kind]
+    return (
+        f"DROP TABLE IF EXISTS {table};"
+        f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({', '.join(KEYS[kind])})) WITHOUT ROWID;"
+    )
 
 
 _SPAN = "start >= ? AND start < ? ORDER BY start, length"
-_INSERT = {kind: _insert(kind) for kind in _POINTS}
-_SCHEMA = "BEGIN IMMEDIATE;" + "".join(_table(kind) for kind in _POINTS) + f"PRAGMA user_version = {FORMAT};COMMIT;"
+_INSERT = {kind: _insert(kind) for kind in _TABLE}
+_SCHEMA = "BEGIN IMMEDIATE;" + "".join(_table(kind) for kind in _TABLE) + f"PRAGMA user_version = {FORMAT};COMMIT;"

@@ -17,11 +17,14 @@ import urllib3
 from market.series import lines
 from market.series.points import (
     CommunityPoint,
+    FlowPoint,
+    HealthPoint,
     HouseholdPoint,
     HouseholdTotals,
     PartnerPoint,
     PartnerTotal,
     Point,
+    ReadingPoint,
     SeriesError,
     newest,
     partner_totals,
@@ -32,7 +35,7 @@ BATCH_LINES = 5000
 CONNECT_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 10.0
 
-P = TypeVar("P", HouseholdPoint, CommunityPoint, PartnerPoint)
+P = TypeVar("P", HouseholdPoint, CommunityPoint, PartnerPoint, FlowPoint, ReadingPoint, HealthPoint)
 
 
 class InfluxSeries:
@@ -99,7 +102,7 @@ class InfluxSeries:
         with self._writing:
             rows = [*kept, *self._gone(kept)]
             for i in range(0, len(rows), BATCH_LINES):
-                self._send([lines.line(point, self._community) for point in rows[i : i + BATCH_LINES]])
+                self._send(lines.written(rows[i : i + BATCH_LINES], self._community))
 
     def household(self, household: str, start: int, end: int) -> list[HouseholdPoint]:
         """See Series.household."""
@@ -117,10 +120,33 @@ class InfluxSeries:
         """See Series.totals. Summed here: the database's own sums are 64 bits and wrap silently."""
         return totals(self._points(HouseholdPoint, start, end, household=household))
 
+    def flows(self, node: str, start: int, end: int) -> list[FlowPoint]:
+        """See Series.flows."""
+        return sorted(self._points(FlowPoint, start, end, node=node), key=_when)
+
+    def readings(self, meter: str, start: int, end: int) -> list[ReadingPoint]:
+        """See Series.readings."""
+        return sorted(self._points(ReadingPoint, start, end, meter=meter), key=_when)
+
+    def health(self, start: int, end: int) -> list[HealthPoint]:
+        """See Series.health."""
+        return sorted(self._points(HealthPoint, start, end), key=_when)
+
     def clear(self) -> None:
         """See Series.clear."""
         for kind in lines.MEASUREMENT:
             self._query(lines.delete(kind, self._community), method="POST")
+
+    def sum_hours(self) -> bool:
+        """Make the hourly sums again from all interval points; False where the database was not set up for them."""
+        try:
+            for kind in lines.SUMMED:
+                self._query(lines.hourly(self._database, kind), method="POST")
+        except SeriesError as error:
+            if "retention policy not found" in str(error):
+                return False
+            raise
+        return True
 
     def close(self) -> None:
         """See Series.close."""
@@ -133,7 +159,8 @@ class InfluxSeries:
         revision: dict[tuple[str, int, int], int] = {}
         named: set[tuple[str, int, int, str]] = set()
         for point in kept:
-            if not isinstance(point, CommunityPoint):
+            # A first revision has no earlier one whose partners could stand.
+            if point.revision and isinstance(point, HouseholdPoint | PartnerPoint):
                 revision[point.household, point.start, point.length] = point.revision
             if isinstance(point, PartnerPoint):
                 named.add((point.household, point.start, point.length, point.partner))
@@ -175,7 +202,7 @@ class InfluxSeries:
         return answer.data
 
 
-def _when(point: HouseholdPoint | CommunityPoint) -> tuple[int, int]:
+def _when(point: Point) -> tuple[int, int]:
     return point.start, point.length
 
 

@@ -1,28 +1,53 @@
 """Points as InfluxDB line protocol and InfluxQL; text in, text out, no connection.
 
 Source: InfluxDB line protocol and InfluxQL reference, the subset common to 1.x, 2.x and 3.
-Tags: community, household, partner, length. Fields: integers only. Timestamps: seconds.
+Tags: community, household, partner, node, meter, length. Fields: integers only. Timestamps: seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
-from market.series.points import CommunityPoint, HouseholdPoint, PartnerPoint, Point, SeriesError
+from market.series.points import (
+    CommunityPoint,
+    FlowPoint,
+    HealthPoint,
+    HouseholdPoint,
+    PartnerPoint,
+    Point,
+    ReadingPoint,
+    SeriesError,
+)
 
 MEASUREMENT: dict[type[Point], str] = {
     HouseholdPoint: "pumasi_household",
     CommunityPoint: "pumasi_community",
     PartnerPoint: "pumasi_partner",
+    FlowPoint: "pumasi_flow",
+    ReadingPoint: "pumasi_reading",
+    HealthPoint: "pumasi_health",
 }
 LATEST = 9_223_372_036
 """The last whole second a 64-bit count of nanoseconds can name."""
-_TAGS = ("household", "partner", "length")
+HOURS = "hours"
+"""The retention policy of hourly sums; measurements and fields are called as in the series."""
+SUMMED: dict[type[Point], tuple[str, ...]] = {
+    HouseholdPoint: (
+        "import_wh", "export_wh", "generation_wh", "consumption_wh", "bought_wh", "sold_wh",
+        "trade_money", "residual_money", "alone_money",
+    ),
+    CommunityPoint: (
+        "energy_traded_wh", "import_wh", "export_wh", "generation_wh", "consumption_wh", "welfare", "fees",
+    ),
+}  # fmt: skip
+_TAGS = ("household", "partner", "node", "meter", "length")
 _TAG_ESCAPES = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
 
-P = TypeVar("P", HouseholdPoint, CommunityPoint, PartnerPoint)
+P = TypeVar("P", HouseholdPoint, CommunityPoint, PartnerPoint, FlowPoint, ReadingPoint, HealthPoint)
 
 
 def tag_names(kind: type[Point]) -> list[str]:
@@ -35,12 +60,31 @@ def field_names(kind: type[Point]) -> list[str]:
     return [f.name for f in fields(kind) if f.name not in _TAGS and f.name != "start"]
 
 
-def line(point: Point, community: str) -> str:
-    """One point as a line; every field is a 64-bit integer."""
-    kind = type(point)
-    tags = "".join(f",{name}={_tag(getattr(point, name))}" for name in tag_names(kind))
-    values = ",".join(f"{name}={int(getattr(point, name))}i" for name in field_names(kind))
-    return f"{MEASUREMENT[kind]},community={_tag(community)}{tags} {values} {point.start}"
+def written(rows: Iterable[Point], community: str) -> list[str]:
+    """A line for each point; every field is a 64-bit integer, and one that is None is left out."""
+    escaped: dict[object, str] = {}
+    made = []
+    for point in rows:
+        form, values, tags = _form(type(point), community, getattr(point, "price_ticks", 0) is None)  # type: ignore[arg-type]  # classes can be hashed
+        found = list(values(point))
+        for i in range(tags):
+            # Ids come again in every interval: each is escaped once.
+            text = escaped.get(found[i])
+            if text is None:
+                text = escaped[found[i]] = _tag(found[i])
+            found[i] = text
+        made.append(form % tuple(found))
+    return made
+
+
+@cache
+def _form(kind: type[Point], community: str, unpriced: bool) -> tuple[str, Callable[[Point], tuple[Any, ...]], int]:
+    """A line with gaps, what fills them, and how many of these are tags."""
+    tags = tag_names(kind)
+    names = [name for name in field_names(kind) if not (unpriced and name == "price_ticks")]
+    head = f"{MEASUREMENT[kind]},community={_tag(community)}".replace("%", "%%")
+    form = head + "".join(f",{name}=%s" for name in tags) + " " + ",".join(f"{name}=%di" for name in names) + " %d"
+    return form, attrgetter(*tags, *names, "start"), len(tags)
 
 
 def select(kind: type[Point], community: str, start: int, end: int, **tags: str) -> str:
@@ -57,6 +101,23 @@ def select(kind: type[Point], community: str, start: int, end: int, **tags: str)
 def delete(kind: type[Point], community: str) -> str:
     """InfluxQL that removes all points of one kind of a community."""
     return f'DELETE FROM "{MEASUREMENT[kind]}" WHERE "community" = {_text(community)}'
+
+
+def hourly(database: str, kind: type[Point]) -> str:
+    """InfluxQL that sums the points of one kind, of all communities, by the hour."""
+    measurement, place = MEASUREMENT[kind], name(database)
+    sums = ", ".join(f'sum("{field}") AS "{field}"' for field in SUMMED[kind])
+    tags = ", ".join(f'"{tag}"' for tag in ["community", *tag_names(kind)])
+    return (
+        f'SELECT {sums} INTO {place}."{HOURS}"."{measurement}" FROM {place}."autogen"."{measurement}" '
+        f"GROUP BY time(1h), {tags}"
+    )
+
+
+def name(text: str) -> str:
+    """A quoted InfluxQL identifier."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def points(kind: type[P], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[P]:

@@ -84,6 +84,52 @@ class PartnerPoint:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class FlowPoint:
+    """One node's interval: energy that flowed from it to its parent, and the witness's price there.
+
+    ``price_ticks`` is None where nothing bounds it. Evidence of optimality: not what people paid.
+    """
+
+    start: int
+    length: int
+    node: str
+    flow_wh: int
+    price_ticks: int | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPoint:
+    """A meter's cumulative registers at the interval's end, as the settlement saw them."""
+
+    start: int
+    length: int
+    meter: str
+    household: str
+    import_wh: int
+    export_wh: int
+    generation_wh: int
+    consumption_wh: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPoint:
+    """How an interval came about: meters that should have been heard and were, and when its gate closed.
+
+    ``closed_after_s`` counts from the interval's end; ``readings`` is how many the record held then.
+    """
+
+    start: int
+    length: int
+    meters: int
+    meters_heard: int
+    closed_after_s: int
+    readings: int
+    revision: int
+
+
 SUMMED = (
     "heard",
     "import_wh",
@@ -97,7 +143,17 @@ SUMMED = (
     "alone_money",
 )
 
-Point = HouseholdPoint | CommunityPoint | PartnerPoint
+Point = HouseholdPoint | CommunityPoint | PartnerPoint | FlowPoint | ReadingPoint | HealthPoint
+
+KEYS: dict[type[Point], tuple[str, ...]] = {
+    HouseholdPoint: ("household", "start", "length"),
+    CommunityPoint: ("start", "length"),
+    PartnerPoint: ("household", "start", "length", "partner"),
+    FlowPoint: ("node", "start", "length"),
+    ReadingPoint: ("meter", "start", "length"),
+    HealthPoint: ("start", "length"),
+}
+"""What names a point of each kind, in the order in which pages read: one household's, node's or meter's span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +225,18 @@ class Series(Protocol):
         """Exact sums of the household's points."""
         ...
 
+    def flows(self, node: str, start: int, end: int) -> list[FlowPoint]:
+        """The node's points in order of time."""
+        ...
+
+    def readings(self, meter: str, start: int, end: int) -> list[ReadingPoint]:
+        """The meter's registers in order of time."""
+        ...
+
+    def health(self, start: int, end: int) -> list[HealthPoint]:
+        """How the intervals came about, in order of time."""
+        ...
+
     def clear(self) -> None:
         """Forget every point of this community, before the series is rebuilt from the record."""
         ...
@@ -186,15 +254,8 @@ def newest(points: Iterable[Point]) -> Sequence[Point]:
     kept: dict[tuple[object, ...], Point] = {}
     revision: dict[tuple[str, int, int], int] = {}
     for point in points:
-        key: tuple[object, ...]
-        match point:
-            case HouseholdPoint():
-                key = ("household", point.household, point.start, point.length)
-            case CommunityPoint():
-                key = ("community", point.start, point.length)
-            case PartnerPoint():
-                key = ("partner", point.household, point.partner, point.start, point.length)
-        if not isinstance(point, CommunityPoint):
+        key = (type(point), *(getattr(point, name) for name in KEYS[type(point)]))
+        if isinstance(point, HouseholdPoint | PartnerPoint):
             owner = (point.household, point.start, point.length)
             revision[owner] = max(revision.get(owner, 0), point.revision)
         standing = kept.get(key)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from market.record.record import Gate
-from market.series import CommunityPoint, HouseholdPoint, PartnerPoint, Point
-from market.settlement.rules import Rules
+from market.series import CommunityPoint, FlowPoint, HealthPoint, HouseholdPoint, PartnerPoint, Point, ReadingPoint
+from market.settlement.rules import Registers, Rules
 
 _ENERGY = ("import_wh", "export_wh", "generation_wh", "consumption_wh")
 
 
-def points(gate: Gate, rules: Rules, result: dict[str, Any]) -> list[Point]:
-    """Every point of the interval: one for each household and each of its partners, one for the community."""
+def points(
+    gate: Gate, rules: Rules, result: dict[str, Any], registers: Mapping[tuple[str, int], Registers]
+) -> list[Point]:
+    """Every point of the interval: households, partners, the community, nodes, meters, and how the interval came about.
+
+    ``registers`` maps (meter, interval start) to what the gate closure saw.
+    """
     households = result["households"]
     found: list[Point] = [
         HouseholdPoint(
@@ -54,4 +60,29 @@ def points(gate: Gate, rules: Rules, result: dict[str, Any]) -> list[Point]:
             revision=gate.revision,
         )
     )
+    found.extend(
+        FlowPoint(gate.start, gate.length, row["node"], row["flow_wh"], row["price_ticks"], gate.revision)
+        for row in result["nodes"]
+    )
+    read = list(_readings(gate, rules, registers))
+    found.extend(read)
+    found.append(
+        HealthPoint(
+            start=gate.start,
+            length=gate.length,
+            meters=sum(meter.since <= gate.start for member in rules.members for meter in member.meters),
+            meters_heard=len(read),
+            closed_after_s=gate.closed_at - gate.start - gate.length,
+            readings=gate.horizon,
+            revision=gate.revision,
+        )
+    )
     return found
+
+
+def _readings(gate: Gate, rules: Rules, registers: Mapping[tuple[str, int], Registers]) -> Iterator[ReadingPoint]:
+    for member in rules.members:
+        for meter in member.meters:
+            seen = registers.get((meter.meter, gate.start))
+            if seen is not None and meter.since <= gate.start:
+                yield ReadingPoint(gate.start, gate.length, meter.meter, member.household, *seen, gate.revision)

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from market.record import Record
+from market.record.record import Gate
 from market.series import Point, Series, SeriesError
 from market.series.position import read_position, write_position
 from market.service.points import points
@@ -101,7 +102,7 @@ class Projection(threading.Thread):
         position = self._position
         batch: list[Point] = []
         for count, gate in enumerate(record.gates(after=position), start=1):
-            batch.extend(points(gate, record.rules(gate.inputs), msgspec.json.decode(record.result(gate.number))))
+            batch.extend(points_of(record, gate))
             position = gate.number
             if count == GATES_PER_WRITE or len(batch) >= POINTS_PER_WRITE:
                 break
@@ -112,3 +113,37 @@ class Projection(threading.Thread):
         if position > read_position(self._directory, self._name):
             write_position(self._directory, self._name, position)
         return True
+
+
+def rebuild(
+    record: Record, directory: Path, series: Series, name: str, progress: Callable[[int, int], None]
+) -> tuple[int, int]:
+    """Forget the series and write it again from the record; returns (gate closures, points) written.
+
+    Safe beside a running market: both write the same points, and this ends no earlier than the record did.
+    ``progress`` is called with how many gate closures are done, of how many.
+    """
+    series.clear()
+    done = count = 0
+    batch: list[Point] = []
+    total = record.last_gate_number()
+    while done < total:
+        for gate in record.gates(after=done):
+            batch.extend(points_of(record, gate))
+            done = gate.number
+            if len(batch) >= POINTS_PER_WRITE:
+                series.write(batch)
+                count += len(batch)
+                batch.clear()
+            progress(done, max(total, done))
+        total = record.last_gate_number()
+    series.write(batch)
+    if done > read_position(directory, name):
+        write_position(directory, name, done)
+    return done, count + len(batch)
+
+
+def points_of(record: Record, gate: Gate) -> list[Point]:
+    """The points of a stored gate closure."""
+    registers = record.registers(gate.start, gate.length, gate.horizon)
+    return points(gate, record.rules(gate.inputs), msgspec.json.decode(record.result(gate.number)), registers)

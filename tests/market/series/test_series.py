@@ -211,10 +211,10 @@ def test_ids_are_never_read_as_language(series: Series, household: str) -> None:
 
 @pytest.mark.parametrize("household", ["", "back\\slash", "two\nlines"])
 def test_ids_that_line_protocol_cannot_write_are_refused(household: str) -> None:
-    from market.series.lines import line
+    from market.series.lines import written
 
     with pytest.raises(SeriesError, match="cannot be an id"):
-        line(replace(HOUSEHOLD, household=household), "rural3")
+        written([replace(HOUSEHOLD, household=household)], "rural3")
 
 
 def test_a_later_revision_replaces_the_earlier_one(series: Series) -> None:
@@ -316,12 +316,12 @@ def test_saved_money_is_what_the_community_was_worth() -> None:
 
 
 def test_every_figure_is_a_field_of_the_database() -> None:
-    from market.series.lines import field_names, line, tag_names
+    from market.series.lines import field_names, tag_names, written
 
     for point in (HOUSEHOLD, COMMUNITY, partner("h002", 1, 2)):
         kind = type(point)
         assert {*field_names(kind), *tag_names(kind), "start"} == {f.name for f in fields(kind)}
-        assert line(point, "rural3").endswith(f" {point.start}")
+        assert written([point], "rural3")[0].endswith(f" {point.start}")
 
 
 @pytest.mark.parametrize(
