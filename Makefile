@@ -37,6 +37,7 @@ bench: .venv/made-test  ## measure; docs/benchmarks.md has the figures
 	$(BIN)/python -m benchmarks.demo
 	$(BIN)/python -m benchmarks.clearing
 	$(BIN)/python -m benchmarks.backtest
+	$(BIN)/python -m benchmarks.series
 
 test: .venv/made-test parts  ## check, then run every test
 	@$(MAKE) --no-print-directory check

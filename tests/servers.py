@@ -137,9 +137,10 @@ class InfluxServer:
             stop_process(self.process)
             self.process = None
 
-    def query(self, statement: str) -> bytes:
+    def query(self, statement: str, **arguments: str) -> bytes:
         """The server's JSON answer to an InfluxQL statement that may change something."""
-        request = urllib.request.Request(f"{self.url}/query", data=urllib.parse.urlencode({"q": statement}).encode())
+        form = urllib.parse.urlencode({"q": statement, **arguments}).encode()
+        request = urllib.request.Request(f"{self.url}/query", data=form)
         credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         request.add_header("Authorization", f"Basic {credentials}")
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -101,8 +102,16 @@ class InfluxSeries:
         kept = newest(points)
         with self._writing:
             rows = [*kept, *self._gone(kept)]
-            for i in range(0, len(rows), BATCH_LINES):
-                self._send(lines.written(rows[i : i + BATCH_LINES], self._community))
+            with ThreadPoolExecutor(max_workers=1) as sender:
+                # While the server takes one batch, the next one's lines are made.
+                sent: Future[None] | None = None
+                for i in range(0, len(rows), BATCH_LINES):
+                    batch = lines.written(rows[i : i + BATCH_LINES], self._community)
+                    if sent is not None:
+                        sent.result()
+                    sent = sender.submit(self._send, batch)
+                if sent is not None:
+                    sent.result()
 
     def household(self, household: str, start: int, end: int) -> list[HouseholdPoint]:
         """See Series.household."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
-from functools import cache
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -62,29 +62,35 @@ def field_names(kind: type[Point]) -> list[str]:
 
 def written(rows: Iterable[Point], community: str) -> list[str]:
     """A line for each point; every field is a 64-bit integer, and one that is None is left out."""
-    escaped: dict[object, str] = {}
     made = []
     for point in rows:
-        form, values, tags = _form(type(point), community, getattr(point, "price_ticks", 0) is None)  # type: ignore[arg-type]  # classes can be hashed
-        found = list(values(point))
-        for i in range(tags):
-            # Ids come again in every interval: each is escaped once.
-            text = escaped.get(found[i])
-            if text is None:
-                text = escaped[found[i]] = _tag(found[i])
-            found[i] = text
-        made.append(form % tuple(found))
+        form, values, tags, heads = _form(type(point), community, getattr(point, "price_ticks", 0) is None)  # type: ignore[arg-type]  # classes can be hashed
+        found = values(point)
+        named = found[:tags]
+        head = heads.get(named)
+        if head is None:
+            head = heads[named] = _head(type(point), community, named)
+        made.append(head + form % found[tags:])
     return made
 
 
-@cache
-def _form(kind: type[Point], community: str, unpriced: bool) -> tuple[str, Callable[[Point], tuple[Any, ...]], int]:
-    """A line with gaps, what fills them, and how many of these are tags."""
+Values = Callable[[Point], tuple[Any, ...]]
+
+
+@lru_cache(maxsize=64)
+def _form(kind: type[Point], community: str, unpriced: bool) -> tuple[str, Values, int, dict[tuple[Any, ...], str]]:
+    """A line's fields with gaps, what fills these after the tags, how many tags, and the lines' beginnings by tags.
+
+    Tags come again in every interval: as many beginnings are kept as the database has series.
+    """
     tags = tag_names(kind)
     names = [name for name in field_names(kind) if not (unpriced and name == "price_ticks")]
-    head = f"{MEASUREMENT[kind]},community={_tag(community)}".replace("%", "%%")
-    form = head + "".join(f",{name}=%s" for name in tags) + " " + ",".join(f"{name}=%di" for name in names) + " %d"
-    return form, attrgetter(*tags, *names, "start"), len(tags)
+    return " " + ",".join(f"{name}=%di" for name in names) + " %d", attrgetter(*tags, *names, "start"), len(tags), {}
+
+
+def _head(kind: type[Point], community: str, named: tuple[Any, ...]) -> str:
+    tags = zip(tag_names(kind), named, strict=True)
+    return f"{MEASUREMENT[kind]},community={_tag(community)}" + "".join(f",{name}={_tag(tag)}" for name, tag in tags)
 
 
 def select(kind: type[Point], community: str, start: int, end: int, **tags: str) -> str:

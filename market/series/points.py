@@ -251,6 +251,9 @@ def newest(points: Iterable[Point]) -> Sequence[Point]:
 
     This is what a store writes from one call; order of input does not matter.
     """
+    points = list(points)
+    if not any(point.revision for point in points):
+        return points
     kept: dict[tuple[object, ...], Point] = {}
     revision: dict[tuple[str, int, int], int] = {}
     for point in points:
