@@ -28,7 +28,7 @@ demo: .venv/made  ## a street of real homes trades: http://localhost:8000
 	@$(BIN)/pumasi demo $(ARGS)
 
 parts: .venv/made-test  ## unpack the Debian parts that tests need into .parts, as far as they are not installed
-	@$(BIN)/python tests/parts.py mosquitto influxdb victoria-metrics chromium
+	@$(BIN)/python tests/parts.py mosquitto influxdb postgresql victoria-metrics chromium
 
 screenshot: parts  ## the README's picture, made from a running demo
 	$(BIN)/python docs/picture.py docs/household.png
@@ -38,6 +38,10 @@ bench: .venv/made-test  ## measure; docs/benchmarks.md has the figures
 	$(BIN)/python -m benchmarks.clearing
 	$(BIN)/python -m benchmarks.backtest
 	$(BIN)/python -m benchmarks.series
+	$(BIN)/python -m benchmarks.settlement
+	$(BIN)/python -m benchmarks.proofs
+	$(BIN)/python -m benchmarks.record
+	$(BIN)/python -m benchmarks.fleet
 
 test: .venv/made-test parts  ## check, then run every test
 	@$(MAKE) --no-print-directory check

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from broker.contract import is_identifier, market_user
+from broker.contract import is_identifier, market_user, reader_user
 
 Action = Literal["read", "write"]
 
@@ -30,10 +30,11 @@ def access_list(community: str) -> str:
 
 
 def check_users(users: Iterable[str], community: str) -> None:
-    """ValueError unless every user is the community's market or one of its meters."""
+    """ValueError unless every user is the community's market, its reader or one of its meters."""
+    others = {market_user(community), reader_user(community)}
     for user in users:
         home, _, meter = user.partition("/")
-        if home != community or not (is_identifier(meter) or user == market_user(community)):
+        if home != community or not (is_identifier(meter) or user in others):
             raise ValueError(f"{user!r} is not a user of the community {community!r}")
 
 

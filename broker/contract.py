@@ -7,7 +7,7 @@ keeps the members' order, so ``mac`` can always be added as the last one (``brok
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -48,7 +48,10 @@ class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Status(msgspec.Struct, frozen=True):
     """What a meter says of its own health; the last will says ``online`` false and nothing else.
 
-    Unknown members are let through: a newer firmware may say more.
+    outbox, dropped: readings that wait, and readings lost before the market had them. refused: how often the meter
+    refused what it was sent, by name. kid, config: the key and the version of the configuration that it uses. boots:
+    since the flash was made. sensors: "ok", or what is wrong, by role. Nothing is settled by a status, and nothing
+    seals it. Unknown members are let through: a newer firmware may say more.
     """
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)]
@@ -58,6 +61,14 @@ class Status(msgspec.Struct, frozen=True):
     free_memory: Count = 0
     outbox: Count = 0
     clock_error_ms: int | None = None
+    dropped: Count = 0
+    refused: Count | dict[str, Count] = 0
+    kid: KeyId | None = None
+    config: Count | None = None
+    boots: Count | None = None
+    uptime_s: Count | None = None
+    tls: bool | None = None
+    sensors: dict[str, str] | None = None
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -67,6 +78,35 @@ class Ack(msgspec.Struct, frozen=True):
     kid: int
     outbox: str
     next: int
+
+
+class Firmware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A signed bundle that the hub serves at ``path``; ``size`` [bytes]."""
+
+    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,5}\.[0-9]{1,5}\.[0-9]{1,5}$")]
+    path: Annotated[str, msgspec.Meta(pattern=r"^/firmware/[0-9.]{5,17}$")]
+    size: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a meter shall do from now on; what is absent stays as it is. Sealed by ``sign`` under the key ``kid``.
+
+    The meter applies it when ``version`` is above the one it has applied. ``nonce`` asks it to go on to the key of
+    generation ``kid + 1`` (``broker.keys.rotate``). limits [W] are bounds of plausibility, by name.
+    """
+
+    v: Annotated[int, msgspec.Meta(ge=1, le=1)]
+    kid: KeyId
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    interval_s: Seconds | None = None
+    limits: (
+        Annotated[dict[str, Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]], msgspec.Meta(max_length=8)] | None
+    ) = None
+    nonce: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")] | None = None
+    firmware: Firmware | None = None
+    sensors: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1, max_length=8)] | None = None
+    home_assistant: bool | None = None
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -110,6 +150,11 @@ def user(community: str, meter: str) -> str:
 
 def market_user(community: str) -> str:
     return f"{community}/_market"
+
+
+def reader_user(community: str) -> str:
+    """Whoever checks what the market publishes to everybody."""
+    return f"{community}/_reader"
 
 
 def parse_topic(name: str) -> tuple[str, str, str] | None:

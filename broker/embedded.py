@@ -32,17 +32,34 @@ HOST = "127.0.0.1"
 STOP_TIMEOUT_S = 1.0
 
 
+class Accounts:
+    """The password file, read again when it was replaced: meters come and go while the broker runs."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._seen = path, (0, 0)
+        self._entries: dict[str, str] = {}
+        self.entries()
+
+    def entries(self) -> dict[str, str]:
+        """User -> entry."""
+        state = self._path.stat()
+        if (state.st_ino, state.st_mtime_ns) != self._seen:
+            self._entries = passwords.read_password_file(self._path)
+            self._seen = state.st_ino, state.st_mtime_ns
+        return self._entries
+
+
 class PasswordPlugin(BaseAuthPlugin):
     """Lets a client in whose password, client id and last will are right."""
 
     def __init__(self, context: BaseContext) -> None:
         super().__init__(context)
-        self._entries = passwords.read_password_file(Path(self.config.passwords))
+        self._accounts = Accounts(Path(self.config.passwords))
         self._rules = access.parse(Path(self.config.acl).read_text(encoding="utf-8"))
 
     async def authenticate(self, *, session: Session) -> bool | None:
         user, will = session.username, session.will_topic
-        entry = self._entries.get(user or "")
+        entry = self._accounts.entries().get(user or "")
         if user is None or entry is None or session.client_id != user:
             return False
         if session.will_flag and not (will and self._rules.allows(user, "write", will)):
@@ -60,6 +77,7 @@ class AccessPlugin(BaseTopicPlugin):
 
     def __init__(self, context: BaseContext) -> None:
         super().__init__(context)
+        self._accounts = Accounts(Path(self.config.passwords))
         self._rules = access.parse(Path(self.config.acl).read_text(encoding="utf-8"))
 
     async def topic_filtering(
@@ -67,10 +85,13 @@ class AccessPlugin(BaseTopicPlugin):
     ) -> bool | None:
         if session is None or session.username is None or topic is None:
             return False
+        if session.username not in self._accounts.entries():
+            return False  # revoked since it connected
         return self._rules.allows(session.username, "write" if action is Attempt.PUBLISH else "read", topic)
 
     @dataclass
     class Config:
+        passwords: str
         acl: str
 
 
@@ -93,7 +114,7 @@ async def serve(port: int, password_file: Path, acl_file: Path) -> None:
             "listeners": {"default": {"type": "tcp", "bind": f"{HOST}:{port}"}},
             "plugins": {
                 f"{PasswordPlugin.__module__}.PasswordPlugin": files,
-                f"{AccessPlugin.__module__}.AccessPlugin": {"acl": str(acl_file)},
+                f"{AccessPlugin.__module__}.AccessPlugin": files,
             },
         }
     )

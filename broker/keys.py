@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 KEY_BYTES = 32
@@ -29,6 +30,28 @@ def derive_key(master: bytes, community: str, meter: str, kid: int) -> bytes:
     pseudorandom = hmac.digest(_SALT, master, hashlib.sha256)
     info = f"{community}/{meter}/{kid}".encode()
     return hmac.digest(pseudorandom, info + b"\x01", hashlib.sha256)
+
+
+def rotate(key: bytes, community: str, meter: str, kid: int, nonce: str) -> bytes:
+    """The key [32 bytes] of generation ``kid``, from that of ``kid - 1`` and a nonce [32 hexadecimal digits].
+
+    Both sides compute it, and the key itself is never sent. Whoever knows the old key and hears the nonce knows the
+    new one: a compromised key is not rotated but provisioned anew, by ``derive_key``.
+    """
+    pseudorandom = hmac.digest(_SALT, key, hashlib.sha256)
+    info = f"{community}/{meter}/{kid}/{nonce}".encode()
+    return hmac.digest(pseudorandom, info + b"\x01", hashlib.sha256)
+
+
+def meter_key(master: bytes, community: str, meter: str, kid: int, nonces: Mapping[int, str]) -> bytes:
+    """The key [32 bytes] of generation ``kid``: rotated from the one before where it has a nonce, derived otherwise."""
+    first = kid
+    while first > 1 and first in nonces:
+        first -= 1
+    key = derive_key(master, community, meter, first)
+    for generation in range(first + 1, kid + 1):
+        key = rotate(key, community, meter, generation, nonces[generation])
+    return key
 
 
 def sign(key: bytes, topic: str, body: bytes) -> bytes:

@@ -45,7 +45,7 @@ class RunningBroker:
         """Start the process and return when it accepts connections. Raises BrokerError."""
         if self.process is not None and self.process.poll() is None:
             return
-        if _accepts(self.port):
+        if accepts(self.port):
             raise BrokerError(f"port {self.port} on {HOST} is taken")
         raise_open_files()
         with self.log.open("ab") as output:
@@ -55,7 +55,7 @@ class RunningBroker:
             )
         try:
             deadline = time.monotonic() + START_TIMEOUT_S
-            while not _accepts(self.port):
+            while not accepts(self.port):
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise BrokerError(f"the {self.kind} broker does not start: {_last_line(self.log)}")
                 time.sleep(0.02)
@@ -149,9 +149,10 @@ def _free_port() -> int:
         return port
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int, host: str = HOST) -> bool:
+    """Whether something accepts connections on the port."""
     try:
-        socket.create_connection((HOST, port), timeout=1).close()
+        socket.create_connection((host, port), timeout=1).close()
     except OSError:
         return False
     return True

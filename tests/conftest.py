@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 from tests import parts
-from tests.servers import InfluxDatabase, InfluxServer, MosquittoServer, VictoriaServer
+from tests.servers import InfluxDatabase, InfluxServer, MosquittoServer, PostgresqlServer, VictoriaServer
 
 
 @functools.cache
@@ -90,6 +90,44 @@ def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VictoriaServe
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    server = PostgresqlServer(program("postgresql"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgresql(postgresql_server: PostgresqlServer) -> str:
+    """The URL of an empty PostgreSQL database."""
+    return postgresql_server.new_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Path]:
+    """A factory of stores' directories, once for records in SQLite and once for records in PostgreSQL."""
+    server = request.getfixturevalue("postgresql_server") if request.param == "postgresql" else None
+    numbers = itertools.count(1)
+
+    def make() -> Path:
+        directory = tmp_path / f"store-{next(numbers)}"
+        directory.mkdir()
+        if server is not None:
+            (directory / "record.url").write_text(server.new_database())
+        return directory
+
+    return make
+
+
+@pytest.fixture
+def store(new_store: Callable[[], Path]) -> Path:
+    """A store's directory, once for a record in SQLite and once for one in PostgreSQL."""
+    return new_store()
 
 
 @pytest.fixture(scope="session")

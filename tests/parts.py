@@ -47,16 +47,21 @@ class Part:
     packages: tuple[str, ...]
     """Debian packages; the program's own comes first."""
     inside: str
-    """Where the program lies in the unpacked packages."""
+    """Where the program lies in the unpacked packages; a pattern where the path names a version."""
     probe: tuple[str, ...]
     """Arguments that make it print its version and end."""
     fonts: bool = False
+    beside: tuple[str, ...] = ()
+    """More programs that are needed, in the same folder."""
 
 
 PARTS = {
     "mosquitto": Part("mosquitto", ("mosquitto",), "usr/sbin/mosquitto", ("-h",)),
     "influxdb": Part("influxd", ("influxdb",), "usr/bin/influxd", ("version",)),
     "victoria-metrics": Part("victoria-metrics", ("victoria-metrics",), "usr/bin/victoria-metrics", ("-version",)),
+    "postgresql": Part(
+        "postgres", ("postgresql",), "usr/lib/postgresql/*/bin/postgres", ("--version",), beside=("initdb",)
+    ),
     "chromium": Part(
         "chromium",
         ("chromium", "fonts-dejavu-core", "fonts-nanum", "libatomic1", "libstdc++6"),  # the last two for playwright
@@ -74,7 +79,8 @@ class MissingPartError(Exception):
 def find(name: str) -> Path | None:
     """The part's program, on the machine or unpacked before; None if it is neither."""
     part = PARTS[name]
-    folders = os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS))
+    versioned = sorted(str(path) for path in Path("/").glob(str(Path(part.inside).parent)) if "*" in part.inside)
+    folders = os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS, *reversed(versioned)))
     if found := shutil.which(part.program, path=folders):
         return Path(found)
     unpacked = ROOT / name / "bin" / part.program
@@ -133,7 +139,7 @@ def _unpack(part: Part, folder: Path, scratch: Path) -> None:
     _run(["apt-get", *apt, "download", *exact], archives)
     for archive in sorted(archives.glob("*.deb")):
         _run(["dpkg", "-x", str(archive), str(root)], archives)
-    if not (root / part.inside).exists():
+    if next(root.glob(part.inside), None) is None:
         raise MissingPartError(f"the package {part.packages[0]} of this system does not hold {part.inside}")
     _write_launcher(part, folder)
 
@@ -190,7 +196,9 @@ def _write_launcher(part: Part, folder: Path) -> None:
     binaries.mkdir(parents=True)
     if part.fonts:
         (root / "fonts.conf").write_text(FONTS)
-    _write_script(binaries / part.program, f'"$root/{part.inside}"', root)
+    found = next(root.glob(part.inside)).relative_to(root)
+    for program in (part.program, *part.beside):
+        _write_script(binaries / program, f'"$root/{found.with_name(program)}"', root)
 
 
 def _write_script(script: Path, program: str, root: Path) -> None:

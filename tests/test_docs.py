@@ -32,7 +32,7 @@ def typed() -> list[tuple[str, str]]:
             if line.startswith("```"):
                 fenced = not fenced
             if fenced or line.startswith("    "):
-                text = line.split("#")[0].strip()
+                text = line.split("#")[0].split(" > ")[0].strip()
                 parts = [part.strip() for part in text.split("&&")]
                 found.extend((page.name, part) for part in parts if OURS.match(part))
     return found

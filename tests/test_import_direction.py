@@ -10,12 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-PURE = ("market/clearing", "market/mechanisms", "market/settlement", "market/units.py")
+PURE = (
+    "market/clearing", "market/mechanisms", "market/settlement", "market/tariffs", "market/billing", "market/proof",
+    "market/units.py",
+)  # fmt: skip
 PURE_MAY_IMPORT = {
-    "__future__", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "heapq",
-    "itertools", "math", "msgspec", "operator", "re", "typing", "types", "warnings", "zoneinfo", "numpy", "pulp",
-    "highspy",
-    "market.clearing", "market.mechanisms", "market.settlement", "market.units",
+    "__future__", "bisect", "calendar", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions",
+    "functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "msgspec", "operator", "re", "types",
+    "typing", "warnings", "zoneinfo", "numpy", "pulp", "highspy",
+    "market.billing", "market.clearing", "market.mechanisms", "market.proof", "market.settlement", "market.tariffs",
+    "market.units",
 }  # fmt: skip
 CLOCKS_AND_CHANCE = {"now", "today", "utcnow", "fromtimestamp", "random"}
 
@@ -23,10 +27,12 @@ ROOMS = {
     "broker": {"broker"},
     "firmware/host": {"broker", "firmware"},
     "market/record": {"broker", "market.record", "market.settlement", "market.clearing", "market.units"},
+    "market/proof": {"market.proof"},
+    "market/statements": {"market.statements", "market.settlement", "market.tariffs", "market.units"},
     "market/series": {"market.series"},
     "market/service": {
-        "broker", "market.clearing", "market.mechanisms", "market.record", "market.series", "market.service",
-        "market.settlement", "market.units",
+        "broker", "market.billing", "market.clearing", "market.mechanisms", "market.proof", "market.record",
+        "market.series", "market.service", "market.settlement", "market.tariffs", "market.units",
     },
     "market/backtest": {
         "firmware.host.streets", "market.backtest", "market.clearing", "market.mechanisms", "market.order_files",

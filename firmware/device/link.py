@@ -7,8 +7,10 @@ import time
 
 import messages
 import mqtt
+import trust
 from clock import log
 from configuration import Configuration
+from dial import why
 from outbox import Outbox
 
 IN_FLIGHT = 16
@@ -18,27 +20,55 @@ BACKOFF_LEAST_MS = 500
 BACKOFF_MOST_MS = 30_000
 # a connection that lasted this long was a good one
 _GOOD_MS = 10_000
+# attempts in a row after which the radio itself is doubted and started anew
+_DOUBT = 8
+# how long TLS waits for the time before it looks after the radio again
+_TIME_S = 60
+# connections in a row that ended on a discovery message
+_SUSPICIONS_MOST = 2
 
 
 class Link:
     """`on_ready()` is called once, after the first connection that listens for acks.
 
-    `radio` is a Wifi or None; `clock` has `error_ms`.
+    `radio` is a Wifi or None; `clock.synced` an asyncio.Event. `status()` gives the members of the status message;
+    `hear(what, payload)` gets each message of the topics `config`, `result` and `price` (the community's `_price`), the
+    last two only where there is a display.
     """
 
-    def __init__(self, configuration: Configuration, outbox: Outbox, clock, radio, on_ready) -> None:
+    def __init__(self, configuration: Configuration, outbox: Outbox, clock, radio, on_ready, status, hear) -> None:
         self._configuration = configuration
         self._outbox = outbox
         self._clock = clock
         self._radio = radio
         self._on_ready = on_ready
+        self._status = status
+        self._hear = hear
         self._wake = asyncio.Event()
-        self._ready = False
+        self._again = False
         # records below this were sent on the present connection
         self._sent = 0
         self._silent_ticks = 0
         self._silent_since_ms = 0
-        self._refused = 0
+        self._failures = 0
+        # what Home Assistant is told on this connection, one (topic, payload) after the other
+        self._telling = None
+        self._suspect = False
+        self._suspicions = 0
+        self.connected = False
+        self.connections = 0
+        # acks that are not ours
+        self.refused = 0
+        self.last_error = None  # type: str | None
+
+    @property
+    def connected_ever(self) -> bool:
+        return self.connections > 0
+
+    def reconnect(self) -> None:
+        """Ends the present connection and makes another: the configuration has changed."""
+        self._again = True
+        self._wake.set()
 
     def tick(self) -> None:
         """The clock moved: one more tick without an ack, if one is due."""
@@ -57,8 +87,10 @@ class Link:
             began_ms = time.ticks_ms()
             try:
                 await self._session()
-            except (OSError, EOFError, asyncio.TimeoutError, mqtt.ProtocolError) as error:
-                log("link: " + repr(error))
+                # asked for
+                continue
+            except (OSError, EOFError, ValueError, asyncio.TimeoutError, mqtt.ProtocolError) as error:
+                self._failed(why(error))
             if time.ticks_diff(time.ticks_ms(), began_ms) > _GOOD_MS:
                 backoff_ms = BACKOFF_LEAST_MS
             # Jitter, so that a street does not return as one after an outage. Every process draws its own.
@@ -66,10 +98,18 @@ class Link:
             await asyncio.sleep_ms(backoff_ms // 2 + backoff_ms * (draw[0] << 8 | draw[1]) // 131072)
             backoff_ms = min(2 * backoff_ms, BACKOFF_MOST_MS)
 
+    def _failed(self, reason: str) -> None:
+        self._failures += 1
+        # the first and then ever fewer: years without a broker must not become years of lines
+        if reason != self.last_error or self._failures & (self._failures - 1) == 0:
+            log("link: " + reason)
+        self.last_error = reason
+
     async def _session(self) -> None:
         configuration = self._configuration
+        self._again = False
         if self._radio is not None:
-            await self._radio.ensure()
+            await self._radio.ensure(self._failures % _DOUBT == _DOUBT - 1)
         client = mqtt.Client(self._heard, self._wake.set)
         try:
             await client.connect(
@@ -79,19 +119,59 @@ class Link:
                 configuration.user,
                 configuration.password,
                 (configuration.topic("status"), messages.OFFLINE),
+                await self._trust(),
             )
             self._sent = self._outbox.acknowledged
-            await client.subscribe(configuration.topic("ack"))
-            if not self._ready:
-                self._ready = True
+            await self._listen(client)
+            self.connected = True
+            self.connections += 1
+            self._failures = 0
+            if self.last_error is not None:
+                log("link: connected again")
+                self.last_error = None
+            if self.connections == 1:
                 self._on_ready()
             await self._send(client)
         finally:
+            self.connected = False
+            if self._suspect and not self._again:
+                self._suspicions += 1
+                self._suspect = False
+                if self._suspicions == _SUSPICIONS_MOST:
+                    log("link: Home Assistant is not told: connections end when it is tried")
             await client.close()
+
+    async def _trust(self):
+        """The TLS context, or None without TLS."""
+        if not self._configuration.tls:
+            return None
+        if not self._clock.synced.is_set():
+            try:
+                await asyncio.wait_for(self._clock.synced.wait(), _TIME_S)
+            except asyncio.TimeoutError:
+                raise mqtt.ProtocolError("TLS waits for the time: certificates have dates, and no time server answers")
+        # parsed certificates are for this connection only; what the last one left goes first
+        gc.collect()
+        return trust.context(client=True)
+
+    async def _listen(self, client: mqtt.Client) -> None:
+        configuration = self._configuration
+        if not await client.subscribe(configuration.topic("ack")):
+            raise mqtt.ProtocolError("the broker does not let us hear our acks")
+        topics = [configuration.topic("config")]
+        if configuration.display is not None:
+            topics += [configuration.topic("result"), self._price_topic()]
+        for topic in topics:
+            if not await client.subscribe(topic):
+                log("link: the broker does not let us hear " + topic)
+
+    def _price_topic(self) -> str:
+        return "pumasi/1/%s/_price" % self._configuration.community
 
     async def _send(self, client: mqtt.Client) -> None:
         status_ms = None
-        while True:
+        self._start_telling()
+        while not self._again:
             client.check()
             self._wake.clear()
             now_ms = time.ticks_ms()
@@ -99,6 +179,7 @@ class Link:
                 status_ms = now_ms
                 await self._publish_status(client)
             await self._publish_readings(client)
+            await self._announce(client)
             wait_ms = self._configuration.status_s * 1000 - time.ticks_diff(time.ticks_ms(), status_ms)
             if self._sent > self._outbox.acknowledged:
                 silent_ms = time.ticks_diff(time.ticks_ms(), self._silent_since_ms)
@@ -142,16 +223,45 @@ class Link:
         self._silent_ticks = 0
         self._silent_since_ms = time.ticks_ms()
 
-    def _heard(self, topic: str, payload: bytes) -> None:
-        if topic != self._configuration.topic("ack"):
+    async def _announce(self, client: mqtt.Client) -> None:
+        """Tells Home Assistant of this meter, message by message.
+
+        A broker that forbids it may hang up on a client of MQTT 3.1.1. That must not cost readings: they go first, each
+        of these messages travels alone, and after two connections that ended on one there are no more of them.
+        """
+        if self._telling is None or client.unanswered():
             return
+        for topic, payload in self._telling:
+            self._suspect = True
+            await client.publish(topic, payload, True)
+            return
+        self._telling = None
+        self._suspect = False
+        self._suspicions = 0
+
+    def _start_telling(self) -> None:
+        self._suspect = False
+        self._telling = None
+        if self._configuration.home_assistant and self._suspicions < _SUSPICIONS_MOST:
+            import discovery
+
+            self._telling = discovery.messages(self._configuration)
+
+    def _heard(self, topic: str, payload: bytes) -> None:
+        what = topic[topic.rfind("/") + 1 :]
+        if what == "ack":
+            self._acknowledged(payload)
+        else:
+            self._hear(what.lstrip("_"), payload)
+
+    def _acknowledged(self, payload: bytes) -> None:
         next_seq = messages.acknowledged(self._configuration, self._outbox.id, payload)
         before = self._outbox.acknowledged
         if next_seq is None or not self._outbox.acknowledge(next_seq):
-            self._refused += 1
+            self.refused += 1
             # the first and then ever fewer: a flood of them must not become a flood of lines
-            if self._refused & (self._refused - 1) == 0:
-                log("link: an ack that is not ours, %d so far" % self._refused)
+            if self.refused & (self.refused - 1) == 0:
+                log("link: an ack that is not ours, %d so far" % self.refused)
             return
         if self._outbox.acknowledged != before:
             self._restart_silence()
@@ -161,8 +271,6 @@ class Link:
             self._wake.set()
 
     async def _publish_status(self, client: mqtt.Client) -> None:
-        gc.collect()
-        rssi_dbm = None if self._radio is None else self._radio.rssi_dbm()
-        outbox = self._outbox
-        payload = messages.status(rssi_dbm, gc.mem_free(), len(outbox), outbox.dropped, self._clock.error_ms)
-        await client.publish(self._configuration.topic("status"), payload, True)
+        members = self._status()
+        members["rssi"] = None if self._radio is None else self._radio.rssi_dbm()
+        await client.publish(self._configuration.topic("status"), messages.status(members), True)

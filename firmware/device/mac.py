@@ -1,6 +1,7 @@
 """Message authentication: HMAC-SHA256 (RFC 2104) over topic, a zero byte and the payload as sent.
 
-MicroPython's sha256 has neither `hexdigest` nor `copy`, and there is no `hmac` module on the ESP32.
+And keys that follow from keys: HKDF (RFC 5869). MicroPython's sha256 has neither `hexdigest` nor `copy`, and there is
+no `hmac` module on the ESP32.
 """
 
 import binascii
@@ -53,6 +54,22 @@ def verify(key: bytes, topic: str, payload: bytes) -> bool:
     if cut < 0 or payload[cut : cut + len(_OPEN)] != _OPEN or payload[-len(_CLOSE) :] != _CLOSE:
         return False
     return _equal(payload[cut + len(_OPEN) : -len(_CLOSE)], mac_hex(key, topic, payload[:cut]))
+
+
+def rotated_key(key: bytes, community: str, meter: str, kid: int, nonce: bytes) -> bytes:
+    """The key [32 bytes] of generation `kid`, from that of the one before and the nonce that both sides know."""
+    info = "%s/%s/%d/%s" % (community, meter, kid, binascii.hexlify(nonce).decode())
+    return hkdf(key, b"pumasi/1", info.encode())
+
+
+def hkdf(secret: bytes, salt: bytes, info: bytes) -> bytes:
+    """HKDF-SHA256 (RFC 5869), one block [32 bytes]."""
+    extract = Hmac(salt)
+    extract.update(secret)
+    expand = Hmac(extract.digest())
+    expand.update(info)
+    expand.update(b"\x01")
+    return expand.digest()
 
 
 def _equal(left: bytes, right: bytes) -> bool:

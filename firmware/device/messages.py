@@ -10,8 +10,8 @@ VERSION = "0.1.0"
 
 # bit n of a record's flags is the n-th name
 FLAGS = ("reset", "estimated", "clock", "simulated")
-RESET = 1
 
+MESSAGE_BYTES = 1024
 OFFLINE = b'{"v":1,"online":false}'
 
 
@@ -30,16 +30,15 @@ def reading(configuration: Configuration, outbox_id: str, first: int, record: Re
     return sign(configuration.key, configuration.topic("reading"), body.encode())
 
 
-def status(rssi_dbm: "int | None", free_memory: int, waiting: int, dropped: int, clock_error_ms: "int | None") -> bytes:
-    """`free_memory` in bytes; `waiting` records are in the outbox, `dropped` were lost before the market had them."""
-    return (
-        '{"v":1,"online":true,"firmware":"%s","rssi":%s,"free_memory":%d,"outbox":%d,"dropped":%d,"clock_error_ms":%s}'
-        % (VERSION, _or_null(rssi_dbm), free_memory, waiting, dropped, _or_null(clock_error_ms))
-    ).encode()
-
-
-def _or_null(value: "int | None") -> str:
-    return "null" if value is None else str(value)
+def status(members: dict) -> bytes:
+    """The retained status of a meter that is online. Texts of sensors give way when it would be too long."""
+    told = {"v": 1, "online": True}
+    told.update(members)
+    payload = json.dumps(told).encode()
+    if len(payload) > MESSAGE_BYTES:
+        told.pop("sensors", None)
+        payload = json.dumps(told).encode()
+    return payload
 
 
 def acknowledged(configuration: Configuration, outbox_id: str, payload: bytes) -> "int | None":

@@ -2,22 +2,26 @@
 
 Sessions are clean. A PUBACK only says that the broker has a message; the outbox keeps it until the market's own ack,
 and sends again after a reconnect. So nothing needs to survive in the broker's or in this client's session, the retained
-ack comes with the subscription, and no message is ever repeated within a session (the DUP flag stays 0).
+ack and config come with the subscription, and no message is ever repeated within a session: the DUP flag sent is
+always 0. One that comes with it set is delivered as any other, since what is said here may be heard twice.
 """
 
 import asyncio
-import errno
-import select
-import socket
 import struct
 import time
 
+from dial import close, dial, why
+
 MESSAGE_BYTES = 2048
 IN_FLIGHT = 40
+# how often it is looked whether answers are overdue
+WATCH_MS = 2000
 
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK, _SUBSCRIBE, _SUBACK, _PINGREQ, _PINGRESP, _DISCONNECT = (
     0x10, 0x20, 0x30, 0x40, 0x82, 0x90, 0xC0, 0xD0, 0xE0,
 )  # fmt: skip
+# of a CONNACK (MQTT 3.1.1, table 3.1)
+_REFUSALS = {3: ": not ready", 4: ": wrong user or password", 5: ": not authorised"}
 
 
 class ProtocolError(Exception):
@@ -36,7 +40,7 @@ class Client:
         self._on_event = on_event
         self._keepalive_s = keepalive_s
         self._reply_timeout_ms = reply_timeout_ms
-        self._socket = None
+        self._layers = ()
         self._reader = None  # type: asyncio.StreamReader | None
         self._writer = None  # type: asyncio.StreamWriter | None
         self._write_lock = asyncio.Lock()
@@ -45,6 +49,7 @@ class Client:
         # packet id -> ticks_ms when it was sent
         self._unanswered = {}
         self._suback = asyncio.Event()
+        self._suback_id = 0
         self._suback_code = 0x80
         self._heard_ms = 0
         self.error = None  # type: Exception | None
@@ -55,30 +60,41 @@ class Client:
 
         Raises OSError, EOFError, TimeoutError or ProtocolError.
         """
-        timeout_ms = self._reply_timeout_ms
-        stream = await self._open(host, port, tls)
+        self._layers = await dial(host, port, tls, self._reply_timeout_ms)
+        self._reader = stream = asyncio.StreamReader(self._layers[0])
+        self._writer = asyncio.StreamWriter(self._layers[0], {})
         try:
+            # with TLS the whole handshake happens in here
             await self._write(_connect_packet(client_id, user, password, will, self._keepalive_s))
-            reply = await asyncio.wait_for_ms(stream.readexactly(4), timeout_ms)
+            reply = await asyncio.wait_for_ms(stream.readexactly(4), self._reply_timeout_ms)
         except ValueError as error:
-            # how mbedtls says that a certificate is not to be trusted
-            raise ProtocolError("TLS: " + str(error).strip())
+            raise ProtocolError("TLS: " + why(error))
+        except (OSError, EOFError) as error:
+            if tls is None:
+                raise
+            # A broker that does not accept our certificate hangs up, often before its reason arrives.
+            raise ProtocolError("TLS: the broker hung up (%s): our certificate may be unknown or revoked" % why(error))
         if reply[0] != _CONNACK or reply[1] != 2:
             raise ProtocolError("no CONNACK")
         if reply[3] != 0:
-            raise ProtocolError("connection refused, code %d" % reply[3])
+            raise ProtocolError("connection refused, code %d%s" % (reply[3], _REFUSALS.get(reply[3], "")))
+        if reply[2]:
+            # a clean session was asked for: packet ids of another would be taken for ours
+            raise ProtocolError("the broker goes on with a session that is not ours")
         self._heard_ms = time.ticks_ms()
         self._tasks = [asyncio.create_task(self._guard(self._read())), asyncio.create_task(self._guard(self._watch()))]
 
-    async def subscribe(self, topic: str) -> None:
-        """QoS 1; returns when the broker has agreed."""
+    async def subscribe(self, topic: str) -> bool:
+        """QoS 1; returns when the broker has answered: False when it does not allow this topic."""
         self._suback.clear()
-        body = struct.pack(">H", self._next_id()) + _text(topic) + b"\x01"
+        packet_id = self._next_id()
+        body = struct.pack(">H", packet_id) + _text(topic) + b"\x01"
         await self._write(bytes((_SUBSCRIBE,)) + _length(len(body)) + body)
         await asyncio.wait_for_ms(self._suback.wait(), self._reply_timeout_ms)
         self.check()
-        if self._suback_code > 2:
-            raise ProtocolError("subscription refused: " + topic)
+        if self._suback_id != packet_id:
+            raise ProtocolError("an answer to another subscription")
+        return self._suback_code <= 2
 
     async def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
         """QoS 1; returns when written. A PUBACK that stays away is an error of the connection."""
@@ -92,6 +108,10 @@ class Client:
         # one write for the whole packet: small segments would wait for each other's TCP acknowledgement
         await self._write(head + name + struct.pack(">H", packet_id) + payload)
 
+    def unanswered(self) -> int:
+        """Messages without PUBACK."""
+        return len(self._unanswered)
+
     def check(self) -> None:
         """Raises what ended the connection, if anything did."""
         if self.error is not None:
@@ -103,32 +123,8 @@ class Client:
             task.cancel()
         self._tasks = []
         self._reader = self._writer = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    async def _open(self, host, port, tls) -> asyncio.StreamReader:
-        # Not asyncio.open_connection: when that is given up it forgets its socket, and an ESP32 has few.
-        address = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0]
-        self._socket = socket.socket(address[0], address[1], address[2])
-        self._socket.setblocking(False)
-        try:
-            self._socket.connect(address[-1])
-        except OSError as error:
-            if error.errno != errno.EINPROGRESS:
-                raise
-        poller = select.poll()
-        poller.register(self._socket, select.POLLOUT)
-        began_ms = time.ticks_ms()
-        while not poller.poll(0):
-            if time.ticks_diff(time.ticks_ms(), began_ms) > self._reply_timeout_ms:
-                raise OSError(errno.ETIMEDOUT)
-            await asyncio.sleep_ms(20)
-        if tls is not None:
-            self._socket = tls.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
-        self._reader = asyncio.StreamReader(self._socket)
-        self._writer = asyncio.StreamWriter(self._socket, {})
-        return self._reader
+        close(self._layers)
+        self._layers = ()
 
     def _next_id(self) -> int:
         while True:
@@ -154,7 +150,7 @@ class Client:
     async def _watch(self) -> None:
         """Pings when it is quiet and notices a broker that no longer answers."""
         while True:
-            await asyncio.sleep(2)
+            await asyncio.sleep_ms(WATCH_MS)
             now_ms = time.ticks_ms()
             for sent_ms in self._unanswered.values():
                 if time.ticks_diff(now_ms, sent_ms) > self._reply_timeout_ms:
@@ -207,6 +203,7 @@ class Client:
             self._unanswered.pop(body[0] << 8 | body[1], None)
             self._on_event()
         elif kind == _SUBACK and len(body) == 3:
+            self._suback_id = body[0] << 8 | body[1]
             self._suback_code = body[2]
             self._suback.set()
         elif kind != _PINGRESP:

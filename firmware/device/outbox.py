@@ -1,9 +1,9 @@
 """The outbox: readings wait here, on flash, until the market says that it has stored them.
 
-Records of 96 bytes, each with a checksum, are appended to segment files of 127 records; a segment is named by its first
-sequence number. A record also carries the registers, the sensor's counters and the acknowledged mark, so that one
-append makes the whole state of the meter durable. A power cut can spoil only the record being written, which nobody
-was told about: its sequence number is used again. Whole segments below the acknowledged mark are erased.
+Records of 64 bytes, each with a checksum, are appended to segment files of 127 records; a segment is named by its first
+sequence number. A record also carries the acknowledged mark and the count of what was dropped, so that one append makes
+all of the outbox durable. A power cut can spoil only the record being written, which nobody was told about: its
+sequence number is used again. Segments below the acknowledged mark are erased, but for the newest of them.
 """
 
 import binascii
@@ -13,19 +13,19 @@ from collections import namedtuple
 
 from slots import Slots, exists
 
-# with littlefs's own pointers, 127 records are what fits three flash blocks of 4 KiB
+# with littlefs's own pointers, 127 records are what fits two flash blocks of 4 KiB
 RECORDS_PER_SEGMENT = 127
 # 23 full segments and one being filled: at least 2,921 records, 30 days of 900 s are 2,880
 SEGMENTS = 24
 
-# version, flags, spare, seq, acknowledged, dropped, start, length, 4 registers, 4 counters; then the checksum
-_LAYOUT = "<BBHIIIqI8q"
-_BODY_BYTES = 92
-RECORD_BYTES = 96
-_VERSION = 1
+# version, flags, spare, seq, acknowledged, dropped, start, length, 4 registers [mWh]; then the checksum
+_LAYOUT = "<BBHIIIqI4q"
+_BODY_BYTES = 60
+RECORD_BYTES = 64
+_VERSION = 2
 _SUFFIX = ".seg"
 
-Record = namedtuple("Record", ("seq", "flags", "acknowledged", "dropped", "start", "length", "registers", "counters"))
+Record = namedtuple("Record", ("seq", "flags", "acknowledged", "dropped", "start", "length", "registers"))
 
 
 class Outbox:
@@ -65,32 +65,38 @@ class Outbox:
     def __len__(self) -> int:
         return self.next_seq - self.acknowledged
 
-    def append(self, start: int, length: int, registers: "list[int]", counters: "list[int]", flags: int) -> int:
+    def append(self, start: int, length: int, registers: "list[int]", flags: int) -> int:
         """Stores one record and gives its sequence number; durable when it returns.
 
         A full flash costs the oldest records. Raises OSError when even that makes no room.
         """
         seq = self.next_seq
+        crowded = False
         if not self._segments or seq - self._segments[-1] >= self._per_segment:
-            if len(self._segments) >= self._segments_most:
-                self._drop_oldest()
+            crowded = len(self._segments) >= self._segments_most
+            if crowded:
+                # the record that makes it too much also tells what it costs; only then the oldest goes
+                self._give_up_oldest()
             self._segments.append(seq)
         while True:
             try:
                 if self._torn:
                     self._cut(self._segments[-1], seq - self._segments[-1])
                 self._torn = True
-                self._write(seq, start, length, registers, counters, flags)
+                self._write(seq, start, length, registers, flags)
                 self._torn = False
                 break
             except OSError:
                 if len(self._segments) < 2:
                     raise
-                self._drop_oldest()
+                if not crowded:
+                    self._give_up_oldest()
+                crowded = False
+                self._erase_oldest()
+        if crowded:
+            self._erase_oldest()
         self.next_seq = seq + 1
-        self.last = Record(
-            seq, flags, self.acknowledged, self.dropped, start, length, tuple(registers), tuple(counters)
-        )
+        self.last = Record(seq, flags, self.acknowledged, self.dropped, start, length, tuple(registers))
         return seq
 
     def read(self, seq: int) -> "Record | None":
@@ -108,7 +114,8 @@ class Outbox:
         if next_seq > self.next_seq:
             return False
         self.acknowledged = max(next_seq, self.first)
-        while len(self._segments) > 1 and self._segments[1] <= self.acknowledged:
+        # one whole segment stays behind the newest: the household's page shows what was lately measured
+        while len(self._segments) > 2 and self._segments[2] <= self.acknowledged:
             self._erase_oldest()
         return True
 
@@ -119,13 +126,11 @@ class Outbox:
             self.dropped += 1
         self.acknowledged = max(self.acknowledged, seq + 1)
 
-    def _write(
-        self, seq: int, start: int, length: int, registers: "list[int]", counters: "list[int]", flags: int
-    ) -> None:
+    def _write(self, seq: int, start: int, length: int, registers: "list[int]", flags: int) -> None:
         buffer = self._buffer
         struct.pack_into(
             _LAYOUT, buffer, 0, _VERSION, flags, 0, seq, self.acknowledged, self.dropped, start, length,
-            registers[0], registers[1], registers[2], registers[3], counters[0], counters[1], counters[2], counters[3],
+            registers[0], registers[1], registers[2], registers[3],
         )  # fmt: skip
         struct.pack_into("<I", buffer, _BODY_BYTES, binascii.crc32(self._view[:_BODY_BYTES]))
         with open(self._path(self._segments[-1]), "ab") as file:
@@ -144,9 +149,7 @@ class Outbox:
         fields = struct.unpack_from(_LAYOUT, self._buffer, 0)
         if checksum != binascii.crc32(self._view[:_BODY_BYTES]) or fields[0] != _VERSION or fields[3] != seq:
             return None
-        return Record(
-            seq, fields[1], fields[4], fields[5], fields[6], fields[7], tuple(fields[8:12]), tuple(fields[12:16])
-        )
+        return Record(seq, fields[1], fields[4], fields[5], fields[6], fields[7], tuple(fields[8:12]))
 
     def _recover(self) -> None:
         """Finds the end of the log. Only its last record can have been cut short by a power cut."""
@@ -170,6 +173,9 @@ class Outbox:
         if self.last is not None:
             self.dropped = self.last.dropped
             self.acknowledged = self.last.acknowledged
+        while len(self._segments) > self._segments_most:
+            # it was to go, and the newest record says so already
+            self._erase_oldest()
         self.acknowledged = max(self.acknowledged, self.first)
 
     def _cut(self, segment: int, held: int) -> None:
@@ -185,10 +191,10 @@ class Outbox:
             new.flush()
         os.rename(shorter, path)
 
-    def _drop_oldest(self) -> None:
-        self.dropped += max(0, self._segments[1] - max(self.acknowledged, self._segments[0]))
-        self._erase_oldest()
-        self.acknowledged = max(self.acknowledged, self.first)
+    def _give_up_oldest(self) -> None:
+        end = self._segments[1] if len(self._segments) > 1 else self.next_seq
+        self.dropped += max(0, end - max(self.acknowledged, self.first))
+        self.acknowledged = max(self.acknowledged, end)
 
     def _erase_oldest(self) -> None:
         os.remove(self._path(self._segments.pop(0)))

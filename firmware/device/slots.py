@@ -37,10 +37,12 @@ class Slots:
 
 
 def _read(path: str) -> "tuple[int, bytes] | None":
-    if not exists(path):
+    try:
+        with open(path, "rb") as file:
+            whole = file.read()
+    except OSError:
+        # not there, or flash that cannot be read: as good as spoiled
         return None
-    with open(path, "rb") as file:
-        whole = file.read()
     if len(whole) < _HEAD_BYTES + 4:
         return None
     serial, length = struct.unpack_from(_HEAD, whole, 0)

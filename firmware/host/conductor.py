@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from firmware.host.faults import clock_error_s
+
 RESTART_PAUSE_S, RESTART_PAUSE_MOST_S = 0.05, 2.0
 RESTARTS_BOUND = 10
 """A child that ends this often has something wrong that starting it again does not mend."""
@@ -47,7 +49,9 @@ class Child:
     ) -> None:
         self.name = name
         self.log = log
+        self.drift_ppm = 0
         self.restarts = -1
+        self._power_cut = False
         self._command = list(command)
         self._directory = directory
         self._environment = environment
@@ -55,12 +59,15 @@ class Child:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Start it, or start it again. Raises ConductorError when it has ended too often."""
-        self.restarts += 1
-        if self.restarts > RESTARTS_BOUND:
-            raise ConductorError(f"{self.name} ended {self.restarts} times: {self._last_words()} ({self.log})")
-        if self.restarts:
-            time.sleep(min(RESTART_PAUSE_S * 2**self.restarts, RESTART_PAUSE_MOST_S))
+        """Start it, or start it again. Raises ConductorError when it has ended by itself too often."""
+        if self._power_cut:
+            self._power_cut = False
+        else:
+            self.restarts += 1
+            if self.restarts > RESTARTS_BOUND:
+                raise ConductorError(f"{self.name} ended {self.restarts} times: {self._last_words()} ({self.log})")
+            if self.restarts:
+                time.sleep(min(RESTART_PAUSE_S * 2**self.restarts, RESTART_PAUSE_MOST_S))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -97,7 +104,14 @@ class Child:
             self._process.stdin.flush()
 
     def tick(self, now: int) -> None:
-        self.tell(f"tick {now}")
+        """Tell it the time, by a clock that may drift."""
+        self.tell(f"tick {now + clock_error_s(self.drift_ppm, now)}")
+
+    def cut_power(self) -> None:
+        """End it at once, without a word; whoever listens to it starts it again."""
+        assert self._process is not None
+        self._power_cut = True
+        self._process.kill()
 
     def ask_to_stop(self) -> None:
         """SIGTERM, and the end of standard input."""
@@ -142,6 +156,20 @@ class Children:
         child.start()
         return child
 
+    def ask(self, child: Child, question: str, event: str, timeout_s: float) -> dict[str, Any]:
+        """What ``child`` answers to a line on its standard input; what else is said meanwhile is lost.
+
+        Raises ConductorError when it does not answer.
+        """
+        child.tell(question)
+        deadline_s = time.monotonic() + timeout_s
+        with suppress(queue.Empty):
+            while True:
+                said = self.said.get(timeout=max(0.0, deadline_s - time.monotonic()))
+                if said.child is child and said.event is not None and said.event.get("event") == event:
+                    return said.event
+        raise ConductorError(f"{child.name} does not say {event!r} within {timeout_s:.0f} s; its log is {child.log}")
+
     def end(self, within_s: float) -> None:
         """Ask all to stop; kill those that are still there after ``within_s``."""
         deadline_s = time.monotonic() + within_s
@@ -154,14 +182,23 @@ class Children:
 class Conductor:
     """The clock of a run: the market first, then the meters, one interval after the other.
 
-    ``others`` hear no clock; like the rest they are started again when they end.
+    ``others`` hear no clock; like the rest they are started again when they end. ``slow`` are the meters whose clocks
+    may be up to ``slowest_s`` behind: they are told the time once more, when by their clock too the interval has ended.
     """
 
     def __init__(
-        self, market: Child, meters: Sequence[Child], others: Sequence[Child], said: queue.SimpleQueue[Said]
+        self,
+        market: Child,
+        meters: Sequence[Child],
+        others: Sequence[Child],
+        said: queue.SimpleQueue[Said],
+        *,
+        slow: Sequence[Child] = (),
+        slowest_s: int = 0,
     ) -> None:
         self._market = market
         self._meters = list(meters)
+        self._slow, self._slowest_s = list(slow), slowest_s
         self._watched = {market, *meters, *others}
         self._said = said
         self._now: int | None = None
@@ -173,7 +210,7 @@ class Conductor:
         """
         self._now = now
         for child in (self._market, *self._meters):
-            child.tick(now)
+            child.tell(f"tick {now}")  # whatever they will drift, now their clocks have just been set
         waiting = {child.name for child in (self._market, *self._meters)}
         deadline_s = time.monotonic() + timeout_s
         while waiting:
@@ -192,6 +229,8 @@ class Conductor:
         self._now = now
         for child in (self._market, *self._meters):
             child.tick(now)
+        for child in self._slow:
+            child.tick(now + self._slowest_s)
         deadline_s = time.monotonic() + timeout_s
         while True:
             said = self._hear(deadline_s)

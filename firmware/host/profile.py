@@ -43,12 +43,16 @@ class Profile:
 
 
 class Registers:
-    """A meter's four registers, zero at its origin and never falling."""
+    """A meter's four registers, zero at its origin and never falling.
 
-    __slots__ = ("_consumption_mwh", "_origin", "_profile")
+    With a reversed current transformer it takes import for export and export for import, as a real one would.
+    """
 
-    def __init__(self, profile: Profile, origin_s: int) -> None:
+    __slots__ = ("_consumption_mwh", "_origin", "_profile", "_reversed")
+
+    def __init__(self, profile: Profile, origin_s: int, *, reversed_ct: bool = False) -> None:
         self._profile = profile
+        self._reversed = reversed_ct
         self._origin = profile.counters_mwh(origin_s)
         self._consumption_mwh = 0
 
@@ -56,6 +60,8 @@ class Registers:
         """Import, export, generation, consumption [Wh], rounded down; call it with times that do not fall."""
         now = self._profile.counters_mwh(epoch_s)
         taken, given, made = (value - origin for value, origin in zip(now, self._origin, strict=True))
+        if self._reversed:
+            taken, given = given, taken
         # Each counter is rounded down for itself, so that their sum can fall by a mWh; the register stands still then.
         self._consumption_mwh = max(self._consumption_mwh, taken + made - given)
         return taken // 1000, given // 1000, made // 1000, self._consumption_mwh // 1000

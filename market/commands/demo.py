@@ -5,35 +5,29 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import secrets
 import shutil
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 from zoneinfo import ZoneInfo
 
-from broker.contract import market_user, user
-from broker.keys import derive_key, master_key
+from broker.contract import market_user
 from broker.run import BrokerError, RunningBroker, start_broker
-from firmware.host.community import CURRENCY, community_document
+from firmware.host.community import CURRENCY
 from firmware.host.conductor import Child, Children, Conductor, ConductorError
-from firmware.host.fleet import Identity, light_command, light_fleet_file, make_flash, meter_command, unix_port
 from firmware.host.street import Street, load_street, with_homes
 from market.commands.errors import CommandError
-from market.commands.market import read_community, store_community
 from market.commands.progress import progress_line, unusual
+from market.commands.street import COMMUNITY, PUMASI, begin_store, broker_accounts, start_market, start_meters
 from market.record import Record
 from market.record.lock import sole
-from market.service.market import MASTER_KEY_FILE
 
-COMMUNITY = "rural3"
 HOMES, REAL_HOMES = 12, 12
 MARKER = "demo.json"
 GRACE_S = 10.0
@@ -170,35 +164,16 @@ def _start(
     arguments: argparse.Namespace, street: Street, store: Path, page: int, say: Callable[[str], None], stack: ExitStack
 ) -> tuple[Conductor, RunningBroker]:
     """Start broker, market, page and meters, and wait until all are there; ``stack`` ends what has been started."""
-    community = store / "community.json"
-    community.write_text(json.dumps(community_document(street, COMMUNITY), indent=1) + "\n")
-    record = Record(store)
-    store_community(record, read_community(community), None)
-    record.close()
-    master = master_key(store / MASTER_KEY_FILE)
-    identities = {
-        home.meter: Identity(
-            COMMUNITY, home.meter, 1, derive_key(master, COMMUNITY, home.meter, 1), secrets.token_urlsafe(16)
-        )
-        for home in street.homes
-    }
-    accounts = {user(COMMUNITY, meter): identity.password for meter, identity in identities.items()}
-    market_password = accounts[market_user(COMMUNITY)] = secrets.token_urlsafe(16)
+    identities = begin_store(store, street)
+    accounts = broker_accounts(identities)
     broker = start_broker(store / "broker", _page_port(0), accounts, COMMUNITY, arguments.broker)
     stack.callback(broker.stop, BROKER_STOP_S)
     children = Children(store / "logs")
     stack.callback(children.end, STOP_S)
-    command = [sys.executable, "-P", "-m", "market.commands"]
-    market = children.start(
-        "market",
-        [
-            *(*command, "market", "run", "--store", str(store)),
-            *("--broker", f"127.0.0.1:{broker.port}", "--grace", str(GRACE_S), "--clock", "conductor"),
-        ],
-        environment={**os.environ, "PUMASI_BROKER_PASSWORD": market_password},
-    )
-    dashboard = children.start("dashboard", [*command, "dashboard", "run", "--store", str(store), "--port", str(page)])
-    meters = _start_meters(arguments, street, store, identities, broker.port, children, say)
+    market = start_market(children, store, broker.port, accounts[market_user(COMMUNITY)], GRACE_S)
+    dashboard = children.start("dashboard", [*PUMASI, "dashboard", "run", "--store", str(store), "--port", str(page)])
+    real = len(street.homes) if arguments.fleet == "firmware" else min(arguments.firmware_homes, len(street.homes))
+    meters = start_meters(children, store, street, identities, broker.port, real, say)
     say(
         f"{len(street.homes)} homes of {street.grid}, {sum(home.prosumer for home in street.homes)} with panels;"
         f" broker: {broker.kind}, loopback port {broker.port}; store: {store}"
@@ -207,35 +182,6 @@ def _start(
     conductor.begin(street.start, READY_S + 0.05 * len(street.homes))
     _wait_for_page(page, dashboard)
     return conductor, broker
-
-
-def _start_meters(
-    arguments: argparse.Namespace,
-    street: Street,
-    store: Path,
-    identities: Mapping[str, Identity],
-    port: int,
-    children: Children,
-    say: Callable[[str], None],
-) -> list[Child]:
-    """Firmware processes for the first homes, the light fleet for the rest."""
-    micropython = unix_port()
-    real = len(street.homes) if arguments.fleet == "firmware" else min(arguments.firmware_homes, len(street.homes))
-    if micropython is None and real:
-        say("no MicroPython unix port here, or no firmware: the light fleet stands in for it, by the same contract")
-        real = 0
-    meters = []
-    for home in street.homes[:real]:
-        assert micropython is not None
-        flash = store / "meters" / home.meter
-        make_flash(flash, identities[home.meter], home, street, "127.0.0.1", port)
-        meters.append(children.start(home.meter, meter_command(micropython), directory=flash))
-    if real < len(street.homes):
-        fleet = store / "light-fleet.json"
-        light_fleet_file(fleet, identities, street.homes[real:], street, "127.0.0.1", port)
-        meters.append(children.start("light-fleet", light_command(fleet)))
-    say(f"meters: {real} run the firmware, {len(street.homes) - real} the light fleet")
-    return meters
 
 
 def _wait_for_page(port: int, dashboard: Child) -> None:

@@ -11,7 +11,26 @@ from importlib.metadata import version
 from pathlib import Path
 
 from broker.keys import KeyFileError
-from market.commands import backtest, clear, dashboard, demo, fleet, influx, market, replay
+from market.commands import (
+    backtest,
+    bill,
+    broker,
+    clear,
+    community,
+    correction,
+    dashboard,
+    demo,
+    export,
+    firmware,
+    flash,
+    fleet,
+    influx,
+    market,
+    meter,
+    proof,
+    replay,
+    tariff,
+)
 from market.commands.errors import CommandError
 from market.record import RecordError
 from market.series import SeriesError
@@ -41,11 +60,21 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     store = Path(os.environ.get("PUMASI_STORE", ".pumasi/demo"))
     demo.add(commands)
+    flash.add(commands)
+    firmware.add(commands)
     fleet.add(commands)
     clear.add(commands)
     backtest.add(commands)
+    tariff.add(commands)
+    bill.add(commands, store)
+    export.add(commands, store)
     replay.add(commands, store)
+    proof.add(commands, store)
     market.add(commands)
+    broker.add(commands)
+    meter.add(commands)
+    community.add(commands, store)
+    correction.add(commands, store)
     influx.add(commands, store)
     dashboard.add(commands, store)
     return top

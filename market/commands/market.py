@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-import sqlite3
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from market.commands import broker
+from market.commands.community import begin_community, read_community
 from market.commands.errors import CommandError
 from market.commands.progress import progress_line
-from market.record import Record
-from market.record.lock import sole
-from market.record.record import FILE_NAME
+from market.record import Record, RecordError
+from market.record.place import FILE_NAME, URL_FILE
 from market.series.environment import series_from_environment
 from market.series.position import series_name
 from market.service.gates import ClockError
 from market.service.market import Market, run_market, say_json
-from market.settlement.rules import RulesError, parse, split
 
-LOCK_FILE = "market.lock"
 OUTBOX_S = 30 * 86_400
 """A meter's outbox holds this much: what a new record's meters measured before that can no longer come."""
 
@@ -43,12 +40,18 @@ def add(commands: Any) -> None:
         "--store", type=Path, required=True, metavar="DIR", help="where the record lies; made when it is new"
     )
     run.add_argument(
+        "--record",
+        metavar="URL",
+        help="where a new store's record lies, postgresql://user@host/database (default: PUMASI_RECORD, else a SQLite"
+        " file in the store); the store remembers it",
+    )
+    run.add_argument(
         "--community",
         type=Path,
         metavar="FILE",
-        help="community.json: members, tariffs, network, offers; a change applies to intervals that start from now",
+        help="begin the store with it: members, tariffs, network, offers; changes later: pumasi community apply",
     )
-    run.add_argument("--broker", default="127.0.0.1:1883", metavar="HOST:PORT", help="default: %(default)s")
+    broker.add_access(run)
     run.add_argument(
         "--grace",
         type=float,
@@ -66,73 +69,55 @@ def add(commands: Any) -> None:
 
 
 def run_service(arguments: argparse.Namespace) -> int:
-    host, _, port = arguments.broker.rpartition(":")
-    if not host or not port.isdecimal():
-        raise CommandError(f"--broker {arguments.broker}: not HOST:PORT")
-    if not 0 < int(port) < 65_536:
-        raise CommandError(f"--broker {arguments.broker}: {port} is no port")
+    reach = broker.access(arguments, os.environ)
     if not 0 <= arguments.grace < math.inf:
         raise CommandError(f"--grace {arguments.grace}: not a time")
     conducted = arguments.clock == "conductor"
-    if arguments.community is None and not (arguments.store / FILE_NAME).exists():
+    is_new = not any((arguments.store / name).exists() for name in (FILE_NAME, URL_FILE))
+    url = arguments.record or (os.environ.get("PUMASI_RECORD") if is_new else None)
+    if arguments.community is None and url is None and is_new:
         raise CommandError(f"{arguments.store}: there is no store here; give --community FILE to begin one")
     bodies = None if arguments.community is None else read_community(arguments.community)
-    with sole(arguments.store / LOCK_FILE, "another market"):
-        _run(arguments, bodies, host, int(port), conducted)
+    record = Record(arguments.store, url=url, sole=True, say=lambda text: print(text, file=sys.stderr))
+    try:
+        _run(record, arguments, bodies, reach, conducted)
+    finally:
+        record.close()
     return 0
 
 
 def _run(
-    arguments: argparse.Namespace, bodies: Mapping[str, Any] | None, host: str, port: int, conducted: bool
+    record: Record,
+    arguments: argparse.Namespace,
+    bodies: Mapping[str, Any] | None,
+    reach: broker.Access,
+    conducted: bool,
 ) -> None:
-    record = Record(arguments.store)
-    try:
-        if bodies is not None:
-            store_community(record, bodies, None if conducted else int(time.time()))
-        community = record.rules(record.input_versions(2**62)).community
-    finally:
-        record.close()
+    if bodies is not None:
+        begin_community(record, bodies, arguments.community)
+    community = record.rules(record.input_versions(2**62)).community
     series = series_from_environment(os.environ, arguments.store, community=community)
     market = Market(
+        record,
         arguments.store,
         series,
         series_name(os.environ),
-        host=host,
-        port=port,
-        password=os.environ.get("PUMASI_BROKER_PASSWORD"),
+        host=reach.host,
+        port=reach.port,
+        password=reach.password,
+        tls=reach.tls,
         grace_s=arguments.grace,
         begin_at=0 if conducted else int(time.time()) - OUTBOX_S,
         say=say_json if conducted else _say,
     )
+    if not conducted:
+        print(f"chain heads are signed by {market.public_key}", flush=True)
     try:
         run_market(market, conductor=sys.stdin if conducted else None)
-    except (ClockError, OSError, sqlite3.Error) as error:
+    except (ClockError, OSError, RecordError) as error:
         raise CommandError(f"{arguments.store}: the market ends: {error}") from error
     finally:
         series.close()
-
-
-def store_community(record: Record, bodies: Mapping[str, Any], now: int | None) -> None:
-    """Store what has changed, to apply from ``now`` on; None: from the end of the last interval that was settled."""
-    last = record.last_gate()
-    if now is None:
-        now = 0 if last is None else last.start + last.length
-    changed = record.store_inputs(bodies, now)
-    if changed and last is not None:
-        print(f"new versions of {', '.join(changed)} apply to intervals that start from now on", file=sys.stderr)
-
-
-def read_community(path: Path) -> Mapping[str, Any]:
-    """The input bodies of a community file, checked. Raises CommandError naming the file, the place and the reason."""
-    try:
-        bodies = split(json.loads(path.read_text()))
-        parse(bodies)
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        kind = "" if isinstance(error, RulesError) else "not JSON: "
-        raise CommandError(f"{path}: {kind}{error}") from None
-    return bodies
 
 
 def _say(event: dict[str, Any]) -> None:

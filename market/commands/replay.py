@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from market.commands import broker
+from market.commands.errors import CommandError
+from market.commands.proof import heads_in, hex_key
 from market.record import Record
 from market.service.audit import audit
+from market.service.chain_check import Chained
+from market.service.published import PublishedError, published_head
 from market.service.replay import DifferenceError, replay
 
 
@@ -34,6 +40,15 @@ def add(commands: Any, store: Path) -> None:
         parser.add_argument(
             "--store", type=Path, default=store, metavar="DIR", help="the store to read (default: %(default)s)"
         )
+        if name == "audit":
+            parser.add_argument(
+                "--heads", type=Path, metavar="FILE", help="published heads that the record must still contain"
+            )
+            parser.add_argument("--public-key", metavar="HEX", help="the key that signs heads (default: chain.pub)")
+            broker.add_access(parser)
+            parser.epilog = (
+                "With --broker the head that was published last is asked for there; otherwise no network is used."
+            )
         parser.set_defaults(run=run)
 
 
@@ -57,7 +72,11 @@ def run_replay(arguments: argparse.Namespace) -> int:
 def run_audit(arguments: argparse.Namespace) -> int:
     record = Record(arguments.store, read_only=True)
     try:
-        done = audit(record, arguments.store, _progress)
+        key = None if arguments.public_key is None else hex_key(arguments.public_key, "--public-key")
+        heads = _heads(record, arguments)
+        done = audit(record, arguments.store, _progress, heads=heads, public_key=key)
+    except CommandError:
+        raise
     except Exception as difference:
         print(f"audit: {told(difference)}")
         return 1
@@ -69,9 +88,38 @@ def run_audit(arguments: argparse.Namespace) -> int:
     print(
         f"audit: {done.readings} readings are as the meters sent them; {seals}\n"
         f"audit: {done.gates} certificates have gap 0, {done.transfers} transfers follow the rules and sum to zero\n"
+        f"audit: {_chained(done.chain)}\n"
         "audit: OK"
     )
     return 0
+
+
+def _heads(record: Record, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The published heads that were given. Raises CommandError."""
+    heads = [] if arguments.heads is None else heads_in(arguments.heads)
+    if arguments.broker is not None:
+        reach = broker.access(arguments, os.environ, listen_only=True)
+        community = record.rules(record.input_versions(2**62)).community
+        user = os.environ.get("PUMASI_BROKER_USER", f"{community}/{reach.name}")
+        try:
+            heads.append(published_head(community, reach.host, reach.port, user, reach.password, reach.tls))
+        except PublishedError as error:
+            raise CommandError(str(error)) from None
+    return heads
+
+
+def _chained(chain: Chained | None) -> str:
+    if chain is None:
+        return "the closures are not chained yet: the market chains those of an older version when it starts"
+    signed = "unsigned as far as can be told" if chain.public_key is None else f"signed by {chain.public_key}"
+    tied = (
+        ""
+        if chain.tied == chain.closures
+        else (
+            f"; the contents of {chain.closures - chain.tied} are not tied to their heads, for their secret is not here"
+        )
+    )
+    return f"{chain.closures} heads follow one another, {signed}{tied}; {chain.heads} published ones are among them"
 
 
 def _progress(done: int, total: int) -> None:

@@ -28,19 +28,22 @@ def posted_book(book: Book, network: Network, price_ticks: Ints) -> Book:
     Their own limits decide whether they trade, never how much: outbidding gains nothing. So the LP trades as much
     energy as the network lets through, over the cheapest ways, and shares it evenly.
     """
-    # More than any way through the tree costs, so that no fee is worth a Wh not traded.
-    dearest = 2 * int(path_fees(plant(network), np.maximum(network.fee_ticks, network.fee_down_ticks)).max())
     price = price_ticks[book.interval]
-    bid = np.minimum(price + dearest + 1, PRICE_BOUND_TICKS - 1)
     return Book(
         book.interval,
         book.node,
         book.sell,
-        np.where(book.sell, price, bid),
+        np.where(book.sell, price, bid_price(network, price)),
         np.where(accepts(book, network, price_ticks), book.energy_wh, 0),
         id=book.id,
         intervals=book.intervals,
     )
+
+
+def bid_price(network: Network, price_ticks: Ints) -> Ints:
+    """What bids that accept a price are cleared at: so much more that no fee of any way is worth a Wh not traded."""
+    dearest = 2 * int(path_fees(plant(network), np.maximum(network.fee_ticks, network.fee_down_ticks)).max())
+    return np.minimum(price_ticks + dearest + 1, PRICE_BOUND_TICKS - 1)
 
 
 def posted_money(book: Book, network: Network, accepted_wh: Ints, flow_wh: Ints, price_ticks: Ints) -> Ints:

@@ -1,5 +1,15 @@
-"""The record: an append-only SQLite file of readings, inputs, gate closures, results and transfers."""
+"""The record: append-only tables of readings, inputs, gate closures, results and transfers, in SQLite or PostgreSQL."""
 
-from market.record.record import Record, RecordError
+from market.record.record import Record
+from market.record.rows import ChainRow, Correction, Gate, RecordError, RecordFullError, Transfer, transfer_id
 
-__all__ = ["Record", "RecordError"]
+__all__ = [
+    "ChainRow",
+    "Correction",
+    "Gate",
+    "Record",
+    "RecordError",
+    "RecordFullError",
+    "Transfer",
+    "transfer_id",
+]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from market.record.record import RecordError
+from market.record.rows import RecordError
 
 
 @contextmanager

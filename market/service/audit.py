@@ -7,16 +7,16 @@ what settlements say, less what was booked before. The first difference is named
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
 
 from broker.contract import Reading, topic
-from broker.keys import derive_key, master_key, verify
+from broker.keys import master_key, verify
 from market.clearing import certificate
 from market.clearing.clear import allocate
 from market.clearing.matching import match
@@ -26,13 +26,21 @@ from market.mechanisms.posted import posted_book, posted_money
 from market.mechanisms.reference import mid_market_price
 from market.record import Record
 from market.record.record import Gate
-from market.service.gates import transfers_to
+from market.record.rows import FINAL, MONTH
+from market.service.chain_check import ChainCheck, Chained, ChainError
+from market.service.gates import result_text, transfers_to
+from market.service.keys import Keys
 from market.service.market import MASTER_KEY_FILE
-from market.service.replay import DifferenceError, first_of
+from market.service.months import derive_closed
+from market.service.moving import MovedError, Moving
+from market.service.replay import DifferenceError, first_difference, first_of
+from market.service.settling import estimated_meters, settled_by, state_of
 from market.settlement.energy import energies
-from market.settlement.interval import book_of, positions_of, postings_of
+from market.settlement.interval import book_of, estimated_households, positions_of, postings_of
 from market.settlement.rules import Rules
 
+P = ParamSpec("P")
+T = TypeVar("T")
 REGISTERS = ("import_wh", "export_wh", "generation_wh", "consumption_wh")
 
 
@@ -44,23 +52,35 @@ class Audited:
     seals_checked: bool
     gates: int
     transfers: int
+    chain: Chained | None
+    """None: an older version's record, whose closures are chained when a market next runs."""
 
 
-def audit(record: Record, directory: Path, progress: Callable[[int, int], None]) -> Audited:
+def audit(
+    record: Record,
+    directory: Path,
+    progress: Callable[[int, int], None],
+    *,
+    heads: Iterable[Mapping[str, Any]] = (),
+    public_key: str | None = None,
+) -> Audited:
     """Check the whole record. Raises DifferenceError at the first thing that is not as it should be.
 
     Seals are checked when the store holds the community's master key. ``progress`` is called with
-    how many gate closures are done, of how many.
+    how many gate closures are done, of how many. ``heads`` are published ones that must stand in the
+    record; they are signed by ``public_key``, or by the key that the store names.
     """
     key_file = directory / MASTER_KEY_FILE
     master = master_key(key_file) if key_file.exists() else None
     with record.snapshot():
-        readings = _check_readings(record, master)
+        moving, chain = Moving(), ChainCheck(record, directory, heads, public_key)
+        readings = _check_readings(record, master, moving)
         total, gates, transfers = record.last_gate_number(), 0, 0
         order = _Order()
-        for gate in record.gates():
+        for gate in record.gates(kind=None):
             order.check(record, gate)
-            transfers += _check_settlement(record, gate)
+            transfers += (_check_month if gate.kind == MONTH else _check_settlement)(record, gate)
+            _chain(chain.check, gate)
             gates += 1
             progress(gates, total)
         if not gates:
@@ -68,7 +88,16 @@ def audit(record: Record, directory: Path, progress: Callable[[int, int], None])
         for table, expected in (("result", gates), ("transfer", transfers)):
             if record.counts()[table] != expected:
                 raise DifferenceError(f"{record.counts()[table] - expected} rows of {table} belong to no gate closure")
-    return Audited(readings, master is not None, gates, transfers)
+        chained = _chain(chain.finish)
+        _chain(moving.check, record, chain.outcomes)
+    return Audited(readings, master is not None, gates, transfers, chained)
+
+
+def _chain(check: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+    try:
+        return check(*values, **named)
+    except (ChainError, MovedError) as error:
+        raise DifferenceError(str(error)) from None
 
 
 class _Order:
@@ -77,21 +106,22 @@ class _Order:
     def __init__(self) -> None:
         self._number = self._horizon = 0
         self._start: int | None = None
-        self._revisions: dict[tuple[int, int], int] = {}
+        self._revisions: dict[tuple[str, int, int], int] = {}
 
     def check(self, record: Record, gate: Gate) -> None:
         self._number += 1
         _expect(gate, "number", gate.number, self._number)
-        key = (gate.start, gate.length)
+        key = (gate.kind, gate.start, gate.length)
         self._revisions[key] = self._revisions.get(key, -1) + 1
         _expect(gate, "revision", gate.revision, self._revisions[key])
-        if gate.revision == 0:
+        if gate.revision == 0 and gate.kind != MONTH:
             _expect(gate, "start", gate.start, gate.start if self._start is None else self._start)
             self._start = gate.start + gate.length
         if not self._horizon <= gate.horizon <= record.horizon():
             raise DifferenceError(f"{_where(gate)}: it saw {gate.horizon} readings, not between its neighbours'")
         self._horizon = gate.horizon
-        _expect(gate, "inputs", gate.inputs, record.input_versions(gate.start))
+        if gate.kind != MONTH:
+            _expect(gate, "inputs", gate.inputs, record.input_versions(gate.start))
 
 
 def _expect(gate: Gate, what: str, stored: object, expected: object) -> None:
@@ -99,32 +129,48 @@ def _expect(gate: Gate, what: str, stored: object, expected: object) -> None:
         raise DifferenceError(f"{_where(gate)}: its {what} is {stored}, expected {expected}")
 
 
-def _check_readings(record: Record, master: bytes | None) -> int:
+def _check_readings(record: Record, master: bytes | None, moving: Moving) -> int:
     count = 0
     community = record.rules(record.input_versions(2**62)).community
-    for meter, columns, payload in record.payloads():
-        where = f"reading of {meter}, interval {columns.start}"
+    keys = None if master is None else Keys(record, master)
+    rows: Iterator[tuple[Any, ...]] = record.rows("reading", -(2**62), 2**62)
+    for arrival, meter, *columns, payload in rows:
+        where = f"reading of {meter}, interval {columns[0]}"
         try:
             sent = msgspec.json.decode(payload, type=Reading)
         except msgspec.DecodeError as error:
             raise DifferenceError(f"{where}: what the meter sent cannot be read: {error}") from None
-        for name in ("start", "length", "outbox", "seq", *REGISTERS):
-            if getattr(sent, name) != getattr(columns, name):
-                stored = getattr(columns, name)
+        for name, stored in zip(("start", "length", *REGISTERS, "outbox", "seq"), columns, strict=True):
+            if getattr(sent, name) != stored:
                 raise DifferenceError(f"{where}: {name} is stored as {stored}, the meter sent {getattr(sent, name)}")
-        if master is not None:
-            key = derive_key(master, community, meter, sent.kid)
-            if not verify(key, topic(community, meter, "reading"), payload):
-                raise DifferenceError(f"{where}: the seal does not fit what is stored")
+        if keys is not None and not verify(keys.key(meter, sent.kid), topic(community, meter, "reading"), payload):
+            raise DifferenceError(f"{where}: the seal does not fit what is stored")
         count += 1
+        moving.keep(meter, sent, arrival)
     return count
+
+
+def _check_month(record: Record, gate: Gate) -> int:
+    """A month's bills follow from its intervals' results, which were checked, and from the rules by arithmetic."""
+    text, derived = derive_closed(record, gate)
+    if text != record.result(gate.number):
+        raise DifferenceError(f"{_where(gate)}: the bills: {first_difference(record.result(gate.number), text)}")
+    booked = record.transfers(gate.number)
+    _same(gate, "transfers", booked, derived)
+    return len(booked)
 
 
 def _check_settlement(record: Record, gate: Gate) -> int:
     rules = record.rules(gate.inputs)
+    _expect(gate, "state", gate.state, state_of(rules, gate.start, gate.length, gate.revision, gate.closed_at))
+    if gate.state == FINAL:
+        return _check_final(record, rules, gate)
     result = msgspec.json.decode(record.result(gate.number))
-    heard = energies(rules, gate.start, record.registers(gate.start, gate.length, gate.horizon))
-    owners, book = book_of(rules, heard)
+    registers = record.registers(gate.start, gate.length, gate.horizon, gate.corrections)
+    heard = energies(rules, gate.start, registers)
+    said = {name: result[name] for name in ("estimated", "final") if name in result}
+    _expect(gate, "estimated households", said, estimated_households(rules, estimated_meters(record, gate)))
+    owners, book = book_of(rules, gate.start, heard)
     orders = [
         (owner.household, rules.nodes[owner.node], "sell" if sell else "buy", limit, energy)
         for owner, sell, limit, energy in zip(
@@ -151,6 +197,7 @@ def _check_settlement(record: Record, gate: Gate) -> int:
     names = [owner.household for owner in owners]
     positions = positions_of(
         rules,
+        gate.start,
         heard,
         dict(zip(names, accepted.tolist(), strict=True)),
         dict(zip(names, money.tolist(), strict=True)),
@@ -165,6 +212,18 @@ def _check_settlement(record: Record, gate: Gate) -> int:
     )
     booked = record.transfers(gate.number)
     _same(gate, "transfers", booked, derived)
+    return len(booked)
+
+
+def _check_final(record: Record, rules: Rules, gate: Gate) -> int:
+    """A correction of a final interval follows by arithmetic from its revision before, which was checked."""
+    settled = settled_by(record, rules, gate, "curve")
+    text, stored = result_text(settled), record.result(gate.number)
+    if text != stored:
+        raise DifferenceError(f"{_where(gate)}: the result: {first_difference(stored, text)}")
+    so_far = record.booked(gate.start, gate.length, gate.revision)
+    booked = record.transfers(gate.number)
+    _same(gate, "transfers", booked, transfers_to(rules.community, gate, settled.postings, so_far))
     return len(booked)
 
 
@@ -209,4 +268,4 @@ def _same(gate: Gate, what: str, stored: list[Any], derived: list[Any]) -> None:
 
 
 def _where(gate: Gate) -> str:
-    return f"interval {gate.start}, revision {gate.revision}"
+    return f"{gate.kind} {gate.start}, revision {gate.revision}"

@@ -11,8 +11,10 @@ import msgspec
 
 from market.record import Record
 from market.record.record import Gate, Transfer, transfer_id
+from market.service.chain import Chain
+from market.service.settling import settled_by, state_of
 from market.service.versions import SOLVER, versions
-from market.settlement.interval import POOL, Posting, Settled, settle
+from market.settlement.interval import POOL, Posting, Settled
 from market.settlement.rules import Rules
 
 CATCH_UP_BOUND_S = 400 * 86_400
@@ -39,20 +41,29 @@ class Gates:
     market first knew that the interval has ended.
     """
 
-    def __init__(self, record: Record, grace_s: float, begin_at: int = 0) -> None:
-        """``begin_at`` [epoch s]: a record without any closure begins no earlier, whenever its meters began."""
+    def __init__(self, record: Record, grace_s: float, begin_at: int = 0, chain: Chain | None = None) -> None:
+        """``begin_at`` [epoch s]: a record without any closure begins no earlier, whenever its meters began.
+
+        Every closure becomes a part of ``chain``.
+        """
         self._record = record
+        self._chain = chain
         self._grace_s = grace_s
         self._heard: dict[int, set[str]] = {}
         self._ended_at: dict[int, float] = {}
-        self._looked_at = 0
+        self._looked_at = (0, 0)
         self.now = 0
-        self.rules = record.rules(record.input_versions(2**62))
+        self.learn()
         last = record.last_gate()
         first = min(meter.since for member in self.rules.members for meter in member.meters)
         self.next_start = (
             max(first, begin_at - begin_at % self.rules.interval_s) if last is None else last.start + last.length
         )
+
+    def learn(self) -> None:
+        """Take in the newest inputs; an interval that has begun keeps the ones it began with."""
+        self.rules = self._record.rules(self._record.input_versions(2**62))
+        self._expected: dict[int, set[str]] = {}
 
     def tick(self, now: int, monotonic_s: float) -> None:
         """The market's clock stands at ``now`` [epoch s]; a clock set back is not followed.
@@ -92,33 +103,47 @@ class Gates:
         """Close the next gate, settle its interval and book it."""
         closed = self._run(self.next_start)
         self._heard.pop(self.next_start, None)
+        self._expected.pop(self.next_start, None)
         self._ended_at.pop(self.next_start, None)
         self.next_start += closed.gate.length
         return closed
 
     def run_again(self) -> Iterator[Closed]:
-        """Run the closed intervals again whose data came late, as their next revision."""
-        horizon = self._record.horizon()
-        for start in self._record.gates_to_run_again(after=self._looked_at):
+        """Run the closed intervals again whose data came late or was corrected, as their next revision."""
+        seen = self._record.horizon(), self._record.last_correction()
+        for start in self._record.gates_to_run_again(*self._looked_at):
             yield self._run(start)
-        self._looked_at = horizon
+        self._looked_at = seen
 
     def _missing(self, start: int) -> set[str]:
-        return _expected(self.rules, start) - self._heard.get(start, set())
+        if start not in self._expected:
+            rules = self._record.rules(self._record.input_versions(start))
+            self._expected[start] = _expected(rules, start)
+        return self._expected[start] - self._heard.get(start, set())
 
     def _run(self, start: int) -> Closed:
         length = self.rules.interval_s
         with self._record.transaction():
-            horizon = self._record.horizon()
             inputs = self._record.input_versions(start)
             rules = self._record.rules(inputs)
-            settled = settle(rules, start, self._record.registers(start, length, horizon), SOLVER)
+            before = self._record.newest_gate(start, length)
+            revision = 0 if before is None else before.revision + 1
             gate = self._record.close_gate(
-                start, length, now=self.now, versions=versions(), horizon=horizon, inputs=inputs
+                start,
+                length,
+                now=self.now,
+                versions=versions(),
+                horizon=self._record.horizon(),
+                corrections=self._record.last_correction(),
+                inputs=inputs,
+                state=state_of(rules, start, length, revision, self.now),
             )
+            settled = settled_by(self._record, rules, gate, SOLVER)
             self._record.add_result(gate, result_text(settled))
             booked = self._record.booked(start, length, gate.revision)
             self._record.book(gate, transfers_to(rules.community, gate, settled.postings, booked))
+            if self._chain is not None:
+                self._chain.add(gate)
         return Closed(gate, rules, settled)
 
 

@@ -2,25 +2,28 @@
 
 The outcomes, in the order in which they are looked for:
 
-=============  ==========================================================================
-oversized      longer than 1 KiB
-malformed      no topic or no JSON of the contract, or a ``first`` above its ``seq``
-unknown-meter  no meter of this community's members, now or before
-unknown-key    sealed with a key generation that the meter did not have in that interval
-forged         the seal is wrong: nothing it says is believed
-too-far-ahead  a seq so far above what is kept that those between cannot all be under way
-early          an interval that has not begun by the market's clock
-misaligned     not one of the community's intervals, or one before the meter's first
-duplicate      the same reading again
-conflicting    another reading for an interval that has one: the first stands
-impossible     registers that would run backwards, or faster than any connection carries
-late           stored, after its interval's gate had closed: the interval is run again
-stored         stored in time
-=============  ==========================================================================
+=================  ============================================================================
+oversized          longer than 1 KiB
+malformed          no topic or no JSON of the contract, or a ``first`` above its ``seq``
+unknown-meter      no meter of this community's members, now or before
+unknown-key        sealed with a key generation that is not good now (``market.service.keys``)
+forged             the seal is wrong: nothing it says is believed
+too-many-outboxes  a new outbox of a meter that has begun more than any flash is initialised
+too-far-ahead      a seq so far above what is kept that those between cannot all be under way
+early              an interval that has not begun by the market's clock
+misaligned         not one of the community's intervals, or one before the meter's first
+duplicate          the same reading again
+conflicting        another reading for an interval that has one: the first stands
+impossible         registers that would run backwards, or faster than any connection carries
+quarantine-full    misaligned, conflicting or impossible, and no more raw bytes are kept for the meter
+late               stored, after its interval's gate had closed: the interval is run again
+stored             stored in time
+=================  ============================================================================
 
 Only a message with a good seal advances its outbox; from ``misaligned`` on it is either stored or
-kept in quarantine with its raw bytes, so that the meter may forget it. What comes too early or too
-far ahead is not acknowledged: the meter keeps it and sends it again.
+kept in quarantine with its raw bytes, so that the meter may forget it. What comes too early, too far
+ahead, from an outbox too many or when the meter's quarantine is full is not acknowledged: the meter
+keeps it and sends it again.
 
 A meter's status only says who is online; a bad one is counted by the same first three names.
 """
@@ -36,8 +39,9 @@ from typing import TypeVar
 import msgspec
 
 from broker.contract import MAX_PAYLOAD_BYTES, Ack, Reading, Status, parse_topic, topic
-from broker.keys import derive_key, sign, verify
+from broker.keys import sign, verify
 from market.record import Record
+from market.service.keys import Keys
 from market.settlement.rules import Meter, Registers
 
 POWER_BOUND_W = 1_000_000
@@ -58,11 +62,15 @@ class Message:
 
 @dataclass(frozen=True)
 class Batch:
-    """What storing a batch led to: acks to publish, outcomes, and the (interval start, meter) stored."""
+    """What storing a batch led to: acks to publish, outcomes, and the (interval start, meter) stored.
+
+    ``rotated``: meters of which the first reading under their next key was stored.
+    """
 
     acks: list[Message]
     outcomes: Counter[str]
     stored: list[tuple[int, str]]
+    rotated: list[str]
 
 
 class Ingest:
@@ -70,25 +78,27 @@ class Ingest:
 
     def __init__(self, record: Record, master: bytes) -> None:
         self._record = record
-        self._master = master
+        self.keys = Keys(record, master)
         self._known: dict[int, dict[str, Meter]] = {}
         self._meters: set[str] = set()
-        self._keys: dict[tuple[str, int], bytes] = {}
+        self._inputs_version = -1
         self.learn()
 
     def learn(self) -> None:
         """Take in the stored members: those of now, and those of before, whose readings may still come."""
+        newest = self._record.inputs_version()
+        if newest == self._inputs_version:
+            return
+        self._inputs_version = newest
         for versions in self._record.member_versions():
+            if versions["members"] in self._known:
+                continue
             rules = self._record.rules(versions)
             meters = {meter.meter: meter for member in rules.members for meter in member.meters}
             self._known[versions["members"]] = meters
             self._meters |= set(meters)
-        self._community, self._length_s = rules.community, rules.interval_s
-
-    def key(self, meter: str, kid: int) -> bytes:
-        if (meter, kid) not in self._keys:
-            self._keys[meter, kid] = derive_key(self._master, self._community, meter, kid)
-        return self._keys[meter, kid]
+            self._community, self._length_s = rules.community, rules.interval_s
+        self.keys.learn()
 
     def store(self, messages: Iterable[Message], *, now: int, closed_before: int) -> Batch:
         """Store the messages in one transaction; when this returns, it is durable.
@@ -96,24 +106,31 @@ class Ingest:
         ``now`` [epoch s] is the market's clock; intervals that start before ``closed_before`` have
         had their gate closed.
         """
-        batch = Batch([], Counter(), [])
+        batch = Batch([], Counter(), [], [])
+        used: set[tuple[str, int]] = set()
         following: dict[tuple[str, str, int], int] = {}
         with self._record.transaction():
+            # Another process may have stored members since.
+            self.learn()
             for message in messages:
                 outcome, meter, reading = self._outcome(message, now, closed_before)
-                batch.outcomes[outcome] += 1
                 if reading is not None and outcome in ("stored", "late"):
                     self._record.add_reading(meter, reading, message.payload)
                     batch.stored.append((reading.start, meter))
+                    used.add((meter, reading.kid))
                 elif outcome != "duplicate":
-                    self._record.quarantine(
-                        outcome, message.topic[:256], message.payload[:MAX_PAYLOAD_BYTES], now, bounded=reading is None
-                    )
+                    sealed, raw = reading is not None, message.payload[:MAX_PAYLOAD_BYTES]
+                    kept = self._record.quarantine(outcome, message.topic[:256], raw, now, sealed=sealed)
+                    if sealed and not kept:
+                        outcome, reading = "quarantine-full", None
+                batch.outcomes[outcome] += 1
                 if reading is not None:
                     following[meter, reading.outbox, reading.kid] = self._record.advance_outbox(
                         meter, reading.outbox, reading.seq, reading.first
                     )
             self._record.count(batch.outcomes)
+        # Only now is it durable that the meter has its next key.
+        batch.rotated.extend(meter for meter, kid in sorted(used) if self.keys.seen(meter, kid))
         batch.acks.extend(self._ack(*key, value) for key, value in following.items())
         return batch
 
@@ -134,16 +151,15 @@ class Ingest:
 
     def acks(self) -> list[Message]:
         """The newest ack of every meter, to be published again after a connection to the broker."""
-        newest = {name: meter.kid for _, meters in sorted(self._known.items()) for name, meter in meters.items()}
         return [
-            self._ack(meter, outbox, newest[meter], following)
+            self._ack(meter, outbox, self.keys.present(meter), following)
             for meter, outbox, following in self._record.outboxes()
-            if meter in newest
+            if meter in self._meters
         ]
 
     def _ack(self, meter: str, outbox: str, kid: int, following: int) -> Message:
         name = topic(self._community, meter, "ack")
-        return Message(name, sign(self.key(meter, kid), name, msgspec.json.encode(Ack(1, kid, outbox, following))))
+        return Message(name, sign(self.keys.key(meter, kid), name, msgspec.json.encode(Ack(1, kid, outbox, following))))
 
     def _outcome(self, message: Message, now: int, closed_before: int) -> tuple[str, str, Reading | None]:
         """(outcome, meter, the reading when its outbox may advance over it)."""
@@ -159,11 +175,12 @@ class Ingest:
         if community != self._community or meter not in self._meters:
             return "unknown-meter", meter, None
         known = self._known[self._record.input_versions(reading.start)["members"]].get(meter)
-        kids = {known.kid} if known else {m[meter].kid for m in self._known.values() if meter in m}
-        if reading.kid not in kids:
+        if reading.kid not in self.keys.good(meter):
             return "unknown-key", meter, None
-        if not verify(self.key(meter, reading.kid), message.topic, message.payload):
+        if not verify(self.keys.key(meter, reading.kid), message.topic, message.payload):
             return "forged", meter, None
+        if not self._record.has_room(meter, reading.outbox):
+            return "too-many-outboxes", meter, None
         if reading.seq >= max(self._record.next_seq(meter, reading.outbox), reading.first) + WINDOW_SEQS:
             return "too-far-ahead", meter, None
         if reading.start > now:
@@ -203,6 +220,7 @@ def _decode(payload: bytes, kind: type[Payload]) -> Payload | None:
 
 
 def _same(payload: bytes, reading: Reading) -> bool:
-    """Whether two readings say the same of the same interval; a resent one may carry another ``first``."""
+    """Whether two readings say the same of the same interval; a resent one may carry another ``first`` or key."""
     stored = msgspec.json.decode(payload, type=Reading)
-    return msgspec.structs.replace(stored, first=0, mac=reading.mac) == msgspec.structs.replace(reading, first=0)
+    sealed = {"kid": reading.kid, "mac": reading.mac}
+    return msgspec.structs.replace(stored, first=0, **sealed) == msgspec.structs.replace(reading, first=0)

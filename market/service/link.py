@@ -7,6 +7,8 @@ what it has no room for the meters send again.
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +22,11 @@ from broker.contract import market_user
 from market.service.ingest import Message
 
 KEEPALIVE_S = 30
+MAX_QUEUED = 50_000
+"""Messages that may be under way to a slow broker: the acks and settings of some 20,000 meters at a new connection."""
+DROPPED = "$SYS/broker/publish/messages/dropped"
+"""Mosquitto counts here what it had no room to queue; only the market may read it."""
+REASON_TIMEOUT_S = 2.0
 RECONNECT_LEAST_S, RECONNECT_MOST_S = 1, 10
 
 
@@ -41,6 +48,7 @@ class Link:
         host: str,
         port: int,
         password: str | None,
+        tls: ssl.SSLContext | None,
         deliver: Callable[[Received], None],
         connected: Callable[[], None],
         notice: Callable[[str], None],
@@ -51,15 +59,23 @@ class Link:
         self._notice = notice
         self._connection = 0
         self._refusal: str | None = None
-        self._away = False
+        self._away = self._let_in = False
+        self._address, self._tls = (host, port), tls
+        self._dropped = 0
+        self._dropped_by_broker: int | None = None
         self._stopping = threading.Event()
         user = market_user(community)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=user, clean_session=False, manual_ack=True)
+        # With a certificate the broker takes the name from it.
         self._client.username_pw_set(user, password)
+        if tls is not None:
+            self._client.tls_set_context(tls)
         self._client.max_inflight_messages_set(1000)
+        self._client.max_queued_messages_set(MAX_QUEUED)
         self._client.reconnect_delay_set(RECONNECT_LEAST_S, RECONNECT_MOST_S)
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.connect_async(host, port, keepalive=KEEPALIVE_S)
@@ -73,9 +89,16 @@ class Link:
         self._client.loop_stop()
 
     def publish(self, message: Message, *, retain: bool) -> None:
-        """Hand a message to the broker; while it is away, nothing is kept: acks come again on connection."""
+        """Hand a message to the broker; while it is away, nothing is kept: acks come again on connection.
+
+        What a slow broker leaves no room for is dropped, counted and told.
+        """
         if self._client.is_connected():
-            self._client.publish(message.topic, message.payload, qos=1, retain=retain)
+            sent = self._client.publish(message.topic, message.payload, qos=1, retain=retain)
+            if sent.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
+                self._dropped += 1
+                if self._dropped & (self._dropped - 1) == 0:
+                    self._notice(f"the broker takes too little: {self._dropped} messages to meters dropped so far")
 
     def acknowledge(self, received: Received) -> None:
         """Tell the broker that a message is durable. An older connection's is sent again by the broker."""
@@ -91,25 +114,62 @@ class Link:
                 self._notice(f"the broker refuses the market: {refusal}; tried again until it does not")
             self._refusal = refusal
             return
-        self._refusal, self._away = None, False
+        self._refusal, self._away, self._let_in = None, False, True
         self._connection += 1
-        client.subscribe([(f"pumasi/1/{self._community}/+/reading", 1), (f"pumasi/1/{self._community}/+/status", 1)])
+        told = [(f"pumasi/1/{self._community}/+/reading", 1), (f"pumasi/1/{self._community}/+/status", 1)]
+        client.subscribe([*told, (DROPPED, 0)])
+
+    def _on_subscribe(self, *_: Any) -> None:
+        """Not before this is the market connected: what is published earlier may pass it by, and come again late."""
         self._connected()
 
     def _on_connect_fail(self, client: mqtt.Client, userdata: Any) -> None:
         if not self._away:
             self._away = True
-            self._notice("no broker answers; tried again until one does")
+            self._notice(f"no broker answers at {self._where}: {self._reason()}; tried again until one does")
 
     def _on_disconnect(
         self, client: mqtt.Client, userdata: Any, flags: mqtt.DisconnectFlags, reason: ReasonCode, properties: Any
     ) -> None:
-        if not self._stopping.is_set() and self._refusal is None:
-            self._away = True
+        if self._stopping.is_set() or self._refusal is not None:
+            return
+        if self._let_in:
             self._notice("the broker is away; readings wait in the meters")
+        elif not self._away:
+            why = "as it does when a certificate is missing, expired or revoked, or when it speaks TLS and we do not"
+            self._notice(f"the broker at {self._where} hangs up before it lets the market in, {why}; tried again")
+        self._away, self._let_in = True, False
+
+    @property
+    def _where(self) -> str:
+        return f"{self._address[0]}:{self._address[1]}"
+
+    def _reason(self) -> str:
+        """Why no connection can be made; the client itself does not tell."""
+        try:
+            with socket.create_connection(self._address, timeout=REASON_TIMEOUT_S) as plain:
+                if self._tls is not None:
+                    self._tls.wrap_socket(plain, server_hostname=self._address[0]).close()
+        except ssl.SSLCertVerificationError as error:
+            return f"its certificate is not good: {error.verify_message}"
+        except OSError as error:
+            return error.strerror or str(error)
+        return "it answers now"
 
     def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        if message.topic == DROPPED:
+            self._count_dropped(bytes(message.payload))
+            return
         received = Received(Message(message.topic, bytes(message.payload)), message.mid, self._connection)
         if message.qos == 0:
             received = Received(received.message, 0, -1)
         self._deliver(received)
+
+    def _count_dropped(self, payload: bytes) -> None:
+        """Tell when the broker's count has risen since it was last heard; it begins at 0 with the broker."""
+        if not payload.isdigit():
+            return
+        before, self._dropped_by_broker = self._dropped_by_broker, int(payload)
+        if before is not None and self._dropped_by_broker > before:
+            lost = self._dropped_by_broker - before
+            self._notice(f"the broker's queue is full: {lost} messages dropped; the meters send them again")

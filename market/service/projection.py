@@ -145,5 +145,5 @@ def rebuild(
 
 def points_of(record: Record, gate: Gate) -> list[Point]:
     """The points of a stored gate closure."""
-    registers = record.registers(gate.start, gate.length, gate.horizon)
+    registers = record.registers(gate.start, gate.length, gate.horizon, gate.corrections)
     return points(gate, record.rules(gate.inputs), msgspec.json.decode(record.result(gate.number)), registers)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from market.clearing.clear import Solver
-from market.record import Record
+from market.record import Gate, Record, Transfer
+from market.record.rows import MONTH
 from market.service.gates import result_text, transfers_to
-from market.settlement.interval import settle
+from market.service.months import derive_closed
+from market.service.settling import settled_by
 
 
 class DifferenceError(Exception):
@@ -35,17 +37,12 @@ def replay(record: Record, progress: Callable[[int, int], None]) -> Replayed:
     digest = hashlib.sha256()
     count = revisions = booked_count = 0
     total = record.last_gate_number()
-    for gate in record.gates():
-        where = f"interval {gate.start}, revision {gate.revision}"
-        rules = record.rules(gate.inputs)
-        solver: Solver = "pulp" if gate.versions.get("solver") == "pulp" else "curve"
-        settled = settle(rules, gate.start, record.registers(gate.start, gate.length, gate.horizon), solver)
-        text, stored_text = result_text(settled), record.result(gate.number)
+    for gate in record.gates(kind=None):
+        where = f"{gate.kind} {gate.start}, revision {gate.revision}"
+        text, derived = derive_closed(record, gate) if gate.kind == MONTH else _derive_interval(record, gate)
+        stored_text = record.result(gate.number)
         if text != stored_text:
             raise DifferenceError(f"{where}: the result comes out otherwise, {first_difference(stored_text, text)}")
-        derived = transfers_to(
-            rules.community, gate, settled.postings, record.booked(gate.start, gate.length, gate.revision)
-        )
         stored = record.transfers(gate.number)
         if derived != stored:
             raise DifferenceError(f"{where}: the transfers come out otherwise: {first_of(stored, derived)}")
@@ -58,6 +55,14 @@ def replay(record: Record, progress: Callable[[int, int], None]) -> Replayed:
     if not count:
         raise DifferenceError("there is no gate closure: nothing has been settled here")
     return Replayed(count, revisions, booked_count, digest.hexdigest())
+
+
+def _derive_interval(record: Record, gate: Gate) -> tuple[str, list[Transfer]]:
+    rules = record.rules(gate.inputs)
+    solver: Solver = "pulp" if gate.versions.get("solver") == "pulp" else "curve"
+    settled = settled_by(record, rules, gate, solver)
+    so_far = record.booked(gate.start, gate.length, gate.revision)
+    return result_text(settled), transfers_to(rules.community, gate, settled.postings, so_far)
 
 
 def first_difference(stored: str, derived: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from market.settlement.rules import Member, Registers, Rules
 
 
-@dataclass(frozen=True)
-class Energy:
-    """A household's gross energy in the interval [Wh].
+class Energy(NamedTuple):
+    """A household's gross energy in the interval [Wh], what it needs from others and what it has for them.
 
     What it both imported and exported within the interval is not offered: it would be trading with
     itself. That part stays with its supplier, in both directions, at its own tariff.
@@ -20,27 +19,21 @@ class Energy:
     export_wh: int
     generation_wh: int
     consumption_wh: int
+    wanted_wh: int
+    surplus_wh: int
 
-    @property
-    def both_wh(self) -> int:
-        return min(self.import_wh, self.export_wh)
 
-    @property
-    def wanted_wh(self) -> int:
-        """What it needs from others."""
-        return self.import_wh - self.both_wh
-
-    @property
-    def surplus_wh(self) -> int:
-        """What it has for others."""
-        return self.export_wh - self.both_wh
+def energy_of(import_wh: int, export_wh: int, generation_wh: int, consumption_wh: int) -> Energy:
+    both_wh = min(import_wh, export_wh)
+    return Energy(import_wh, export_wh, generation_wh, consumption_wh, import_wh - both_wh, export_wh - both_wh)
 
 
 def energies(rules: Rules, start: int, registers: Mapping[tuple[str, int], Registers]) -> dict[str, Energy]:
     """The energy of every household whose meters all bound the interval that starts at ``start``.
 
     ``registers`` maps (meter, interval start) to the registers at that interval's end. A household
-    with a meter that has not been heard is left out: it trades nothing provisionally.
+    with a meter that has not been heard is left out: it trades nothing provisionally. So is one whose
+    registers fall, between a reading and a correction that contradict each other.
     """
     found = {}
     for member in rules.members:
@@ -62,5 +55,7 @@ def _energy(member: Member, start: int, length_s: int, registers: Mapping[tuple[
             return None
         counted = True
         for i, (high, low) in enumerate(zip(after, before, strict=True)):
+            if high < low:
+                return None
             total[i] += high - low
-    return Energy(*total) if counted else None
+    return energy_of(*total) if counted else None

@@ -6,8 +6,8 @@ all call it, so that what was booked can be derived again by anyone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ from market.clearing.problem import NO_PRICE, Book
 from market.mechanisms import Outcome, mid_market
 from market.mechanisms.reference import posted_price
 from market.settlement.energy import Energy, energies
-from market.settlement.rules import Member, Registers, Rules
+from market.settlement.limits import order_limits, values_at
+from market.settlement.rules import MONTHLY_NETTING, Member, Registers, Rules
+from market.tariffs.values import Values
 
 POOL, NETWORK, SUPPLIER = "pool", "network", "supplier"
 """Accounts beside the households': the members' counterparty, the grid's owner, the utility."""
@@ -29,7 +31,9 @@ TRADE, RESIDUAL, FEE = "trade", "residual", "fee"
 class Position:
     """A household's energy [Wh] and money [Wh x tick; what it receives, negative: pays] in an interval.
 
-    ``alone_money`` is the same interval without the community: all import and export at its tariff.
+    ``alone_money`` is the same interval without the community: all import and export at its tariff. Under a tariff
+    whose kWh have their value by the month, ``residual_money`` is 0 until then, and ``alone_money`` is what the
+    traded energy is worth at the least.
     """
 
     household: str
@@ -86,14 +90,21 @@ class SettlementError(RuntimeError):
     """A rule that every settlement must satisfy does not hold: nothing may be booked."""
 
 
-def settle(rules: Rules, start: int, registers: Mapping[tuple[str, int], Registers], solver: Solver) -> Settled:
+def settle(
+    rules: Rules,
+    start: int,
+    registers: Mapping[tuple[str, int], Registers],
+    solver: Solver,
+    estimated: Set[str] = frozenset(),
+) -> Settled:
     """Clear and settle the interval that starts at ``start`` [epoch s].
 
-    Raises SettlementError when energy, money or optimality do not come out, which is a defect and
+    ``estimated`` names the meters whose registers were not heard but estimated: the result names their
+    households. Raises SettlementError when energy, money or optimality do not come out, which is a defect and
     never bad input.
     """
     heard = energies(rules, start, registers)
-    owners, book = book_of(rules, heard)
+    owners, book = book_of(rules, start, heard)
     outcome = mid_market(
         book,
         rules.network,
@@ -103,26 +114,30 @@ def settle(rules: Rules, start: int, registers: Mapping[tuple[str, int], Registe
     )
     money = dict(zip((owner.household for owner in owners), outcome.money.tolist(), strict=True))
     accepted_wh = dict(zip((owner.household for owner in owners), outcome.accepted_wh.tolist(), strict=True))
-    positions = positions_of(rules, heard, accepted_wh, money)
+    positions = positions_of(rules, start, heard, accepted_wh, money)
     postings = postings_of(positions, int(outcome.fees[0]))
     settled = _settled(rules, start, owners, book, outcome, positions, postings)
-    _check(settled)
+    settled.result.update(estimated_households(rules, estimated))
+    _check(rules, settled)
     return settled
 
 
-def book_of(rules: Rules, heard: Mapping[str, Energy]) -> tuple[list[Member], Book]:
+def book_of(rules: Rules, start: int, heard: Mapping[str, Energy]) -> tuple[list[Member], Book]:
     """One ask or bid of each household that has surplus or need; owners[i] holds order i.
 
-    Members are in order of their ids, so the order's index is the rank that breaks ties.
+    Members are in order of their ids, so the order's index is the rank that breaks ties. Where months are netted,
+    intervals have no orders.
     """
     owners, sell, price_ticks, energy_wh = [], [], [], []
-    for member in rules.members:
+    worth = values_at(rules, start)
+    for member in rules.members if rules.mechanism != MONTHLY_NETTING else ():
         energy = heard.get(member.household)
         if energy is None or energy.wanted_wh == energy.surplus_wh:
             continue
+        limits = order_limits(member, worth[member.tariff_name])
         owners.append(member)
         sell.append(energy.surplus_wh > 0)
-        price_ticks.append(member.min_sell_ticks if energy.surplus_wh > 0 else member.max_buy_ticks)
+        price_ticks.append(limits.least_ticks if energy.surplus_wh > 0 else limits.most_ticks)
         energy_wh.append(energy.surplus_wh or energy.wanted_wh)
     book = Book(
         interval=np.zeros(len(owners), dtype=np.int64),
@@ -137,10 +152,11 @@ def book_of(rules: Rules, heard: Mapping[str, Energy]) -> tuple[list[Member], Bo
 
 
 def positions_of(
-    rules: Rules, heard: Mapping[str, Energy], accepted_wh: Mapping[str, int], money: Mapping[str, int]
+    rules: Rules, start: int, heard: Mapping[str, Energy], accepted_wh: Mapping[str, int], money: Mapping[str, int]
 ) -> tuple[Position, ...]:
     """Every member's position, from what the households' orders were accepted for and what money that is."""
     positions = []
+    worth = values_at(rules, start)
     for member in rules.members:
         energy = heard.get(member.household)
         if energy is None:
@@ -148,7 +164,7 @@ def positions_of(
             continue
         traded_wh = accepted_wh.get(member.household, 0)
         bought, sold = (0, traded_wh) if energy.surplus_wh else (traded_wh, 0)
-        tariff = member.tariff
+        residual_money, alone_money = at_tariff(worth[member.tariff_name], energy, bought, sold)
         positions.append(
             Position(
                 household=member.household,
@@ -160,12 +176,25 @@ def positions_of(
                 bought_wh=bought,
                 sold_wh=sold,
                 trade_money=money.get(member.household, 0),
-                residual_money=(energy.export_wh - sold) * tariff.feed_in_ticks
-                - (energy.import_wh - bought) * tariff.retail_ticks,
-                alone_money=energy.export_wh * tariff.feed_in_ticks - energy.import_wh * tariff.retail_ticks,
+                residual_money=residual_money,
+                alone_money=alone_money,
             )
         )
     return tuple(positions)
+
+
+def at_tariff(worth: Values, energy: Energy, bought_wh: int, sold_wh: int) -> tuple[int, int]:
+    """What is left over at the tariff, with the community and alone.
+
+    Where only the month's total decides what a kWh is worth, nothing is booked for what is left over, and alone is
+    the traded energy at the limits that are safe whatever the total.
+    """
+    rates = worth.rates
+    if rates is None:
+        return 0, sold_wh * worth.safe.least_ticks - bought_wh * worth.safe.most_ticks
+    residual = (energy.export_wh - sold_wh) * rates.export_ticks - (energy.import_wh - bought_wh) * rates.import_ticks
+    residual -= bought_wh * rates.bought_ticks + sold_wh * rates.sold_ticks
+    return residual, energy.export_wh * rates.export_ticks - energy.import_wh * rates.import_ticks
 
 
 def postings_of(positions: tuple[Position, ...], fees: int) -> tuple[Posting, ...]:
@@ -178,6 +207,12 @@ def postings_of(positions: tuple[Position, ...], fees: int) -> tuple[Posting, ..
     postings.append(Posting(NETWORK, FEE, fees))
     postings.append(Posting(SUPPLIER, RESIDUAL, -sum(position.residual_money for position in positions)))
     return tuple(posting for posting in postings if posting.money)
+
+
+def estimated_households(rules: Rules, meters: Set[str]) -> dict[str, list[str]]:
+    """What a result says of estimated ``meters``: their households; nothing where there are none."""
+    names = [member.household for member in rules.members if any(meter.meter in meters for meter in member.meters)]
+    return {"estimated": names} if meters and names else {}
 
 
 def household_account(household: str) -> str:
@@ -242,8 +277,8 @@ def _settled(
                 strict=True,
             )
         ],
-        "matches": [asdict(match) for match in matches],
-        "households": [asdict(position) for position in positions],
+        "matches": [dict(vars(match)) for match in matches],
+        "households": [dict(vars(position)) for position in positions],
         "pool": int(outcome.pool[0]),
         "fees": int(outcome.fees[0]),
         "rent": int(outcome.rent[0]),
@@ -262,7 +297,7 @@ def _settled(
     )
 
 
-def _check(settled: Settled) -> None:
+def _check(rules: Rules, settled: Settled) -> None:
     """What every settlement must satisfy, looked at before anything is booked (docs/model.md)."""
     where = f"interval {settled.start}"
     bought = sum(position.bought_wh for position in settled.positions)
@@ -272,14 +307,15 @@ def _check(settled: Settled) -> None:
         raise SettlementError(f"{where}: the certificate's gap is {settled.certificate_gap}")
     if sum(match.energy_wh for match in settled.matches) != bought:
         raise SettlementError(f"{where}: the matches do not add up to the {bought} Wh traded")
-    for position in settled.positions:
+    for member, position in zip(rules.members, settled.positions, strict=True):
+        promised = rules.promise == "interval" or not member.tariff.at(settled.start).by_month
         if not 0 <= position.bought_wh <= position.import_wh:
             raise SettlementError(f"{where}: {position.household} bought more than it imported")
         if not 0 <= position.sold_wh <= position.export_wh:
             raise SettlementError(f"{where}: {position.household} sold more than it exported")
         if position.bought_wh and position.sold_wh:
             raise SettlementError(f"{where}: {position.household} traded with itself")
-        if position.trade_money + position.residual_money < position.alone_money:
+        if promised and position.trade_money + position.residual_money < position.alone_money:
             raise SettlementError(f"{where}: {position.household} is worse off than alone")
     if sum(posting.money for posting in settled.postings):
         raise SettlementError(f"{where}: the money does not sum to zero")

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from broker.keys import derive_key, master_key, sign, verify
+from broker.keys import derive_key, master_key, meter_key, rotate, sign, verify
 
 VECTORS = json.loads((Path(__file__).parents[2] / "broker" / "vectors.json").read_text())
 
@@ -21,6 +21,27 @@ def test_derived_key_is_hkdf(vector: dict[str, object]) -> None:
     info = f"{vector['community']}/{vector['meter']}/{vector['kid']}".encode()
     assert key == HKDF(SHA256(), 32, b"pumasi/1", info).derive(master)
     assert key.hex() == vector["key"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["rotate"], ids=lambda v: f"{v['meter']}-{v['kid']}")
+def test_a_rotated_key_is_hkdf_of_the_one_before(vector: dict[str, str]) -> None:
+    key = bytes.fromhex(vector["key"])
+    rotated = rotate(key, vector["community"], vector["meter"], int(vector["kid"]), vector["nonce"])
+    info = f"{vector['community']}/{vector['meter']}/{vector['kid']}/{vector['nonce']}".encode()
+    assert rotated == HKDF(SHA256(), 32, b"pumasi/1", info).derive(key)
+    assert rotated.hex() == vector["next"]
+
+
+def test_a_key_is_rotated_from_the_last_that_was_fresh() -> None:
+    master, nonces = bytes(range(32)), {2: "11" * 16, 4: "44" * 16, 5: "55" * 16}
+    fresh = [derive_key(master, "c", "m", kid) for kid in range(1, 5)]
+    assert meter_key(master, "c", "m", 1, nonces) == fresh[0]
+    assert meter_key(master, "c", "m", 2, nonces) == rotate(fresh[0], "c", "m", 2, nonces[2])
+    assert meter_key(master, "c", "m", 3, nonces) == fresh[2]  # provisioned anew: owes nothing to the second
+    fourth = rotate(fresh[2], "c", "m", 4, nonces[4])
+    assert meter_key(master, "c", "m", 4, nonces) == fourth
+    assert meter_key(master, "c", "m", 5, nonces) == rotate(fourth, "c", "m", 5, nonces[5])
+    assert meter_key(master, "c", "m", 5, {}) == derive_key(master, "c", "m", 5)
 
 
 @pytest.mark.parametrize("vector", VECTORS["seal"], ids=lambda v: v["topic"])

@@ -40,7 +40,9 @@ def meters(tmp_path: Path, mosquitto: MosquittoServer) -> Iterator[list[subproce
             identity = Identity("c", home.meter, 1, derive_key(master, "c", home.meter, 1), "unused")
             make_flash(flash, identity, home, STREET, mosquitto.host, mosquitto.port)
             config = json.loads((flash / "config.json").read_text())
-            (flash / "config.json").write_text(json.dumps(config | {"clock": "ntp", "interval_s": INTERVAL_S}))
+            (flash / "config.json").write_text(
+                json.dumps(config | {"clock": "ntp", "ntp": [], "interval_s": INTERVAL_S})
+            )
             log = stack.enter_context((flash / "log").open("wb"))
             process = subprocess.Popen(meter_command(port), cwd=flash, stdout=log, stderr=log)
             stack.callback(process.wait)

@@ -5,13 +5,30 @@ step. It repeats from the start when it ends. Because the counters depend on not
 energy. The file is read step by step; memory does not grow with its length.
 """
 
-FLAG = "simulated"
+from sensors.sensor import Sample, Sensor, SensorError
 
 
-class Simulated:
+def make(settings, buses) -> "Simulated":
+    if settings.role != "grid":
+        raise settings.refusal(
+            "role", "a simulated sensor stands for grid and generation together: it has the role grid"
+        )
+    path = settings.text("profile")
+    try:
+        return Simulated(path, settings.boolean("reversed"))
+    except (OSError, ValueError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "%s cannot be read (error %s)" % (path, error.errno)
+        raise settings.refusal("profile", reason)
+
+
+class Simulated(Sensor):
     """Cumulative import, export and generation [mWh] at a given time."""
 
-    def __init__(self, path: str) -> None:
+    exact = True
+    flag = "simulated"
+
+    def __init__(self, path: str, backwards: bool = False) -> None:
+        super().__init__("grid", backwards)
         self._path = path
         with open(path, "rb") as file:
             words = file.readline().split()
@@ -23,6 +40,7 @@ class Simulated:
         if self._step_s <= 0:
             raise ValueError(path + ": the step is not positive")
         self._rewind()
+        self._net_w = 0
         self._steps = 0
         self._advance_to(None)
         self._steps = self._index
@@ -30,6 +48,20 @@ class Simulated:
             raise ValueError(path + ": no steps")
         # joules in one round of the profile
         self._round_j = tuple(self._sums_j)
+
+    def measures(self) -> "tuple[int, ...]":
+        return (0, 1, 2)
+
+    async def read(self, epoch_s: "int | None" = None):
+        try:
+            imported, exported, generated = self.counters_mwh(self._start if epoch_s is None else epoch_s)
+        except (OSError, ValueError) as error:
+            raise SensorError(str(error))
+        power_w = self._net_w
+        if self._backwards:
+            # a current transformer the wrong way round
+            imported, exported, power_w = exported, imported, -power_w
+        return Sample((imported, exported, generated, None), (power_w,), (), (), (), 0)
 
     def counters_mwh(self, epoch_s: int) -> "tuple[int, int, int]":
         """(import, export, generation) [mWh] from the profile's start to `epoch_s`; negative before the start."""
@@ -39,7 +71,7 @@ class Simulated:
         if step < self._index:
             self._rewind()
         load_w, generation_w = self._advance_to(step)
-        net_w = load_w - generation_w
+        self._net_w = net_w = load_w - generation_w
         power_w = (max(0, net_w), max(0, -net_w), generation_w)
         sums_j = self._sums_j
         # 1 mWh = 3.6 J

@@ -139,6 +139,8 @@ class Market:
     """Hears readings, checks their mac and acknowledges by sequence number, as long as `acknowledging`."""
 
     port: int
+    key: bytes = KEY
+    kid: int = 1
     acknowledging: bool = True
     first_heard: dict[int, dict[str, Any]] = field(default_factory=dict)
     heard: list[int] = field(default_factory=list)
@@ -162,10 +164,17 @@ class Market:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def publish_ack(self, outbox: str, next_seq: int, key: bytes = KEY, kid: int = 1) -> None:
+    def publish_ack(self, outbox: str, next_seq: int, key: bytes | None = None, kid: int | None = None) -> None:
         topic = "pumasi/1/rural3/m001/ack"
-        body = json.dumps({"v": 1, "kid": kid, "outbox": outbox, "next": next_seq}, separators=(",", ":")).encode()
-        self._client.publish(topic, sign(key, topic, body), qos=1, retain=True)
+        ack = {"v": 1, "kid": kid or self.kid, "outbox": outbox, "next": next_seq}
+        body = json.dumps(ack, separators=(",", ":")).encode()
+        self._client.publish(topic, sign(key or self.key, topic, body), qos=1, retain=True)
+
+    def publish_config(self, version: int, **members: object) -> None:
+        topic = "pumasi/1/rural3/m001/config"
+        config = {"v": 1, "kid": self.kid, "version": version, **members}
+        body = json.dumps(config, separators=(",", ":")).encode()
+        self._client.publish(topic, sign(self.key, topic, body), qos=1, retain=True)
 
     def publish(self, topic: str, payload: bytes, retain: bool = True) -> None:
         self._client.publish(topic, payload, qos=1, retain=retain)
@@ -183,7 +192,7 @@ class Market:
             self.statuses.append(json.loads(message.payload))
         if what != "reading":
             return
-        if not verify(KEY, message.topic, bytes(message.payload)):
+        if not verify(self.key, message.topic, bytes(message.payload)):
             self.forged += 1
             return
         assert len(message.payload) <= MAX_PAYLOAD_BYTES
@@ -212,10 +221,14 @@ class Meter:
 
     def __init__(self, program: Path, flash: Path, port: int, watts: list[tuple[int, int]], **settings: object) -> None:
         self._program = program
+        # the boot stage; by default that of the source folder, which runs the modules beside it
+        self.main: str | Path = DEVICE / "main.py"
+        self.arguments: list[str] = []
         self.flash = flash
         self.events: list[dict[str, Any]] = []
         flash.mkdir()
         configuration: dict[str, object] = {
+            "version": 1,
             "community": "rural3",
             "meter": "m001",
             "kid": 1,
@@ -223,7 +236,7 @@ class Meter:
             "interval_s": 900,
             "broker": {"host": "127.0.0.1", "port": port, "user": None, "password": None},
             "clock": "conductor",
-            "sensor": {"driver": "simulated", "profile": "profile.txt"},
+            "sensors": [{"role": "grid", "driver": "simulated", "profile": "profile.txt"}],
             "wifi": None,
             **settings,
         }
@@ -236,7 +249,7 @@ class Meter:
         self.events = []
         with (self.flash / "diagnostics").open("a") as diagnostics:
             self.process = subprocess.Popen(
-                [str(self._program), "-X", heap, str(DEVICE / "main.py")],
+                [str(self._program), "-X", heap, str(self.main), *self.arguments],
                 cwd=self.flash,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -90,7 +90,7 @@ def test_a_power_cut_before_the_first_interval_has_closed(
     meter = make_meter(broker.port, WATTS)
     meter.start()
     meter.tick(0)
-    wait((meter.flash / "outbox" / "origin.a").exists, what="the origin")
+    wait((meter.flash / "outbox" / "metering.a").exists, what="the state")
     time.sleep(0.1)
     meter.cut_power()
     meter.start()
@@ -250,7 +250,7 @@ def test_spoiled_flash_is_stepped_over_and_said_in_first(
     meter.cut_power()
     segment = meter.flash / "outbox" / "00000000.seg"
     content = bytearray(segment.read_bytes())
-    content[3 * 96 + 40] ^= 1
+    content[3 * 64 + 40] ^= 1
     segment.write_bytes(content)
     market.first_heard.clear()
     market.heard.clear()
@@ -311,7 +311,7 @@ def test_noise_on_standard_input_is_passed_over(
         ({"interval_s": 0}, "interval_s: not an integer"),
         ({"clock": "sundial"}, "clock: neither"),
         ({"broker": None}, "broker: missing"),
-        ({"sensor": {"driver": "crystal ball"}}, "sensor: unknown driver"),
+        ({"sensors": [{"role": "grid", "driver": "crystal ball"}]}, "sensors[0].driver: not one of"),
     ],
 )
 def test_a_bad_configuration_is_one_line(
@@ -322,25 +322,3 @@ def test_a_bad_configuration_is_one_line(
     assert meter.end() == 2
     assert meter.diagnostics().startswith("configuration: " + complaint)
     assert meter.diagnostics().count("\n") == 1
-
-
-def test_a_day_in_the_heap_of_an_esp32_without_growth(
-    make_meter: Callable[..., Any], broker: Any, market: Any, wait: Callable[..., None]
-) -> None:
-    meter = make_meter(broker.port, WATTS, status_s=1)
-    meter.start()
-    meter.wait_ready()
-    meter.tick(0)
-    free_bytes = []
-    for interval in range(192):
-        meter.tick(interval + 1)
-        wait_heard(wait, market, interval + 1)
-        if interval % 48 == 47:
-            # a status of its own after each half day
-            known = len(market.statuses)
-            wait(lambda known=known: len(market.statuses) > known, what="a status")
-            free_bytes.append(market.statuses[-1]["free_memory"])
-    assert_complete(market, 192)
-    # the first half day warms caches; after it nothing may be kept but lists that have a bound
-    assert min(free_bytes) > 40_000, free_bytes
-    assert min(free_bytes[1:]) > free_bytes[0] - 4096, free_bytes

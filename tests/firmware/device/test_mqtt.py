@@ -1,18 +1,12 @@
 import contextlib
-import datetime
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from paho.mqtt.enums import CallbackAPIVersion
 
 CONNACK = b"\x20\x02\x00\x00"
@@ -36,11 +30,29 @@ class Listener:
         assert subscribed.wait(10)
 
 
-def listen_on(connection: socket.socket) -> None:
-    """Hears the rest out, so that the meter is the one that gives up."""
-    with contextlib.suppress(ConnectionError):
-        while connection.recv(4096):
-            pass
+@contextlib.contextmanager
+def serving(replies: list[bytes], heard: list[bytes] | None = None) -> Iterator[int]:
+    """The port of a broker that gives one reply to each thing it hears, and hangs up where the reply is empty."""
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(ConnectionError):
+            connection.settimeout(8)
+            for reply in replies:
+                connection.recv(4096)
+                if not reply:
+                    return
+                connection.sendall(reply)
+            # hears the rest out, so that the meter is the one that gives up
+            while piece := connection.recv(4096):
+                if heard is not None:
+                    heard.append(piece)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join(10)
 
 
 @pytest.fixture
@@ -73,8 +85,8 @@ def test_a_lost_connection_publishes_the_last_will(
 
 
 def test_a_quiet_connection_is_kept_alive(on_device: Callable[..., Any], broker: Any) -> None:
-    # keepalive is 2 s: without pings the broker would hang up after 3
-    assert on_device("speak.py", broker.port, 0, 0, 1000, 5)["ended"] is None
+    # keepalive is 1 s: without pings the broker would hang up after 1.5
+    assert on_device("speak.py", broker.port, 0, 0, 1000, 3)["ended"] is None
 
 
 def test_a_message_of_1_kib_is_heard(on_device: Callable[..., Any], broker: Any, listener: Listener) -> None:
@@ -109,80 +121,33 @@ def test_nobody_there(on_device: Callable[..., Any]) -> None:
 def test_a_bad_broker_ends_the_connection_and_nothing_else(
     on_device: Callable[..., Any], replies: list[bytes], ended: str
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.settimeout(8)
-                for reply in replies:
-                    connection.recv(4096)
-                    if not reply:
-                        return
-                    connection.sendall(reply)
-                listen_on(connection)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        answer = on_device("speak.py", server.getsockname()[1], 1, 0, 400, 5)
-        thread.join(10)
+    with serving(replies) as port:
+        answer = on_device("speak.py", port, 1, 0, 400, 5)
     assert ended in answer["ended"]
 
 
 def test_a_huge_unconfirmed_message_is_passed_over(on_device: Callable[..., Any]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(CONNACK)
-                connection.recv(4096)
-                huge = b"\x00\x01a" + bytes(5000)
-                connection.sendall(SUBACK + b"\x30" + bytes((len(huge) % 128 | 128, len(huge) // 128)) + huge)
-                connection.sendall(b"\x30\x05\x00\x01a12")
-                listen_on(connection)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        answer = on_device("speak.py", server.getsockname()[1], 0, 0, 1000, 1)
-        thread.join(10)
+    huge = b"\x00\x01a" + bytes(5000)
+    passed_over = b"\x30" + bytes((len(huge) % 128 | 128, len(huge) // 128)) + huge
+    with serving([CONNACK, SUBACK + passed_over + b"\x30\x05\x00\x01a12"]) as port:
+        answer = on_device("speak.py", port, 0, 0, 1000, 1)
     assert (answer["ended"], answer["oversized"], answer["heard"]) == (None, 1, [["a", 2]])
 
 
-def make_certificate(folder: Path, name: str) -> None:
-    """A key and a certificate for `localhost` that signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / f"{name}.der").write_bytes(certificate.public_bytes(serialization.Encoding.DER))
-    (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / f"{name}.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+def test_a_session_of_somebody_else_is_not_gone_on_with(on_device: Callable[..., Any]) -> None:
+    with serving([b"\x20\x02\x01\x00"]) as port:
+        assert "a session that is not ours" in on_device("speak.py", port, 0, 0, 400, 1)["ended"]
 
 
-def test_tls_speaks_only_to_the_broker_of_its_authority(
-    on_device: Callable[..., Any], broker: Any, tmp_path: Path
-) -> None:
-    make_certificate(tmp_path, "broker")
-    make_certificate(tmp_path, "other")
-    broker.kill()
-    broker.settings = [f"certfile {tmp_path}/broker.pem", f"keyfile {tmp_path}/broker.key"]
-    broker.start()
-    answer = on_device("speak.py", broker.port, 3, 0, 5000, 1, tmp_path / "broker.der")
-    assert (answer["ended"], answer["unanswered"]) == (None, 0)
-    answer = on_device("speak.py", broker.port, 3, 0, 5000, 1, tmp_path / "other.der")
-    assert "TLS: The certificate is not correctly signed" in answer["ended"]
+def test_an_answer_to_another_subscription(on_device: Callable[..., Any]) -> None:
+    with serving([CONNACK, b"\x90\x03\x00\x07\x01"]) as port:
+        assert "an answer to another subscription" in on_device("speak.py", port, 0, 0, 400, 1)["ended"]
+
+
+def test_what_comes_a_second_time_is_heard_and_answered_again(on_device: Callable[..., Any]) -> None:
+    answers: list[bytes] = []
+    message = b"\x00\x01a\x00\x09{}"
+    once, again = b"\x32\x07" + message, b"\x3a\x07" + message
+    with serving([CONNACK, SUBACK + once + again], answers) as port:
+        assert on_device("speak.py", port, 0, 0, 400, 1)["heard"] == [["a", 2], ["a", 2]]
+    assert b"".join(answers).count(b"\x40\x02\x00\x09") == 2

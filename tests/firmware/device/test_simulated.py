@@ -36,6 +36,14 @@ def test_one_watt_for_a_quarter_hour_is_250_mwh(on_device: Callable[..., Any], t
     ]
 
 
+def test_a_reversed_transformer_swaps_import_and_export(on_device: Callable[..., Any], tmp_path: Path) -> None:
+    profile = write(tmp_path, 900, [(4, 0), (0, 8)])
+    assert on_device("replay.py", profile, [START + 900, START + 1800], "reversed") == [
+        [[0, 1000, 0, None], [8]],
+        [[2000, 1000, 2000, None], [-4]],
+    ]
+
+
 def test_counters_are_a_function_of_time_alone(on_device: Callable[..., Any], tmp_path: Path) -> None:
     draw = random.Random(7)
     watts = [(draw.randrange(4000), draw.choice([0, draw.randrange(9000)])) for _ in range(9)]

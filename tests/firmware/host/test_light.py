@@ -18,7 +18,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from broker import contract, keys
 from broker.run import RunningBroker, start_broker
-from firmware.host.light import CAPACITY, IN_FLIGHT, Memory, Meter, MeterSettings
+from firmware.host.light_link import IN_FLIGHT
+from firmware.host.light_meter import CAPACITY, Memory, Meter, MeterSettings
 from firmware.host.profile import Profile
 
 REPOSITORY = Path(__file__).parents[3]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from broker.contract import Reading
 from market.record import Record, RecordError
 from market.record.record import FILE_NAME, Gate, Transfer, transfer_id
-from market.record.schema import APPEND_ONLY
+from market.record.schema import APPEND_ONLY, metadata
+from market.settlement.rules import Registers
 from tests.market.bodies import COMMUNITY, TARIFFS
 
 BODIES: dict[str, Any] = {
@@ -25,8 +27,8 @@ BODIES: dict[str, Any] = {
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> Any:
-    record = Record(tmp_path)
+def record(store: Path) -> Iterator[Record]:
+    record = Record(store)
     yield record
     record.close()
 
@@ -35,18 +37,20 @@ def gate(record: Record, start: int) -> Gate:
     return record.close_gate(start, 900, now=start + 900, versions={"engine": "1"}, horizon=0, inputs={"members": 1})
 
 
-def test_there_is_no_reading_a_record_that_is_not_there(tmp_path: Path) -> None:
+def test_there_is_no_reading_a_record_that_is_not_there(store: Path) -> None:
     with pytest.raises(RecordError, match="no record here"):
-        Record(tmp_path, read_only=True)
+        Record(store, read_only=True)
 
 
-def test_another_format_is_refused_by_name(tmp_path: Path) -> None:
-    Record(tmp_path).close()
-    with sqlite3.connect(tmp_path / FILE_NAME) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
-    with pytest.raises(RecordError, match="format 99"):
-        Record(tmp_path)
+def test_a_newer_format_is_refused_by_name(store: Path) -> None:
+    record = Record(store)
+    record._db.execute("UPDATE alembic_version SET version_num = '99'")
+    if (store / FILE_NAME).exists():
+        record._db.execute("PRAGMA user_version = 99")
+    record.close()
+    for options in ({}, {"read_only": True}, {"sole": True}):
+        with pytest.raises(RecordError, match=r"format 99 of a newer pumasi; this version reads 2"):
+            Record(store, **options)
 
 
 def test_a_change_of_inputs_applies_to_intervals_that_start_after_it(record: Record) -> None:
@@ -57,7 +61,8 @@ def test_a_change_of_inputs_applies_to_intervals_that_start_after_it(record: Rec
     assert record.input_versions(0)["tariffs"] == 1, "the first version applies from the beginning"
     assert record.input_versions(9_000)["tariffs"] == 1
     assert record.input_versions(9_900)["tariffs"] == 2
-    assert record.rules(record.input_versions(9_900)).members[0].max_buy_ticks == 25_000
+    assert record.document(9_000)["tariffs"]["standard"]["retail_per_kwh"] == "0.30"
+    assert record.document(9_900)["tariffs"]["standard"]["retail_per_kwh"] == "0.25"
 
 
 def test_a_record_without_a_community_says_so(record: Record) -> None:
@@ -66,21 +71,21 @@ def test_a_record_without_a_community_says_so(record: Record) -> None:
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)
-def test_nothing_that_was_recorded_can_be_changed_or_deleted(record: Record, tmp_path: Path, table: str) -> None:
+def test_nothing_that_was_recorded_can_be_changed_or_deleted(record: Record, table: str) -> None:
     record.store_inputs(BODIES, now=0)
     with record.transaction():
-        record.quarantine("forged", "t", b"x", 0, bounded=True)
+        record.quarantine("forged", "t", b"x", 0, sealed=False)
         closed = gate(record, 0)
         record.add_result(closed, "{}")
         record.book(closed, [Transfer("t1", "pool", "household:h1", 5, "trade")])
-    db = sqlite3.connect(tmp_path / FILE_NAME)
-    db.execute("INSERT INTO reading VALUES (1, 'm1', 0, 900, 0, 0, 0, 0, 'o', 0, x'')")
-    db.commit()
-    column = db.execute(f"SELECT name FROM pragma_table_info('{table}') LIMIT 1").fetchone()[0]
+        record.add_correction("m1", 0, 900, Registers(1, 0, 0, 1), reason="read by hand", author="a", now=900)
+        record.add_chain(closed.number, "{}", "{}", "1" * 64, None)
+        record.add_reading("m1", Reading(1, 1, "o", 0, 0, 0, 900, 0, 0, 0, 0, [], ""), b"")
+    column = next(iter(metadata.tables[table].columns)).name
     for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"):
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            db.execute(statement)
-    db.close()
+        with pytest.raises(RecordError, match="append-only"):
+            record._db.execute(statement)
+    assert record._db.one(f"SELECT count(*) FROM {table}")[0] > 0
 
 
 def test_booking_the_same_again_is_harmless_and_another_amount_is_an_error(record: Record) -> None:
@@ -139,13 +144,14 @@ def test_next_is_never_simply_the_highest_seen(record: Record, arrivals: list[tu
 
 
 def test_raw_bytes_of_refused_messages_are_bounded(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("market.record.record.QUARANTINE_BOUND", 3)
+    monkeypatch.setattr("market.record.messages.QUARANTINE_BOUND", 3)
     with record.transaction():
-        for _ in range(5):
-            record.quarantine("forged", "t", b"x", 0, bounded=True)
-            record.quarantine("conflicting", "t", b"x", 0, bounded=False)
+        for i in range(5):
+            record.quarantine("forged", "t", b"x", 0, sealed=False)
+            record.quarantine("conflicting", "t", b"%d" % i, 0, sealed=True)
+        record.quarantine("conflicting", "u", b"x", 0, sealed=True)
     rows = dict(record._db.execute("SELECT outcome, count(*) FROM quarantine GROUP BY outcome"))
-    assert rows == {"forged": 3, "conflicting": 5}
+    assert rows == {"forged": 3, "conflicting": 3 + 1}
 
 
 def test_a_transfers_id_is_decided_by_interval_account_reason_and_revision() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,8 @@ def week(seed: int) -> dict[tuple[str, int], Registers]:
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> Iterator[Record]:
-    record = Record(tmp_path)
+def record(store: Path) -> Iterator[Record]:
+    record = Record(store)
     record.store_inputs(BODIES, now=0)
     yield record
     record.close()
@@ -124,12 +123,12 @@ def test_a_missing_meter_trades_nothing_and_the_rest_goes_on(record: Record) -> 
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_sum_of_all_revisions_is_one_run_with_all_data(tmp_path: Path, seed: int) -> None:
+def test_the_sum_of_all_revisions_is_one_run_with_all_data(new_store: Callable[[], Path], seed: int) -> None:
     draw = random.Random(seed)
     readings = week(seed)
     results = []
     for orderly in (True, False):
-        record = Record(tmp_path / str(orderly))
+        record = Record(new_store())
         record.store_inputs(BODIES, now=0)
         gates = Gates(record, grace_s=0.0)
         arriving = list(readings.items())
@@ -221,15 +220,14 @@ def test_a_clock_set_back_is_not_followed(record: Record) -> None:
     assert close_all(gates, 0.0) == []
 
 
-def test_replay_names_what_was_changed_behind_its_back(record: Record, tmp_path: Path) -> None:
+def test_replay_names_what_was_changed_behind_its_back(record: Record) -> None:
     gates = Gates(record, grace_s=0.0)
     add(record, gates, week(6))
     gates.tick(SINCE + 900 * INTERVALS, 0.0)
     close_all(gates, 0.0)
     replay(record, lambda done, total: None)
-    with sqlite3.connect(tmp_path / FILE_NAME) as db:
-        db.execute("DROP TRIGGER transfer_UPDATE_refused")
-        db.execute("UPDATE transfer SET amount = amount + 1 WHERE id = (SELECT min(id) FROM transfer)")
-    db.close()
+    sqlite = record.name.endswith(FILE_NAME)
+    record._db.execute(f"DROP TRIGGER transfer_{'UPDATE_refused' if sqlite else 'change_refused ON transfer'}")
+    record._db.execute("UPDATE transfer SET amount = amount + 1 WHERE id = (SELECT min(id) FROM transfer)")
     with pytest.raises(DifferenceError, match="transfers come out otherwise"):
         replay(record, lambda done, total: None)

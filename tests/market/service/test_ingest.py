@@ -62,8 +62,8 @@ def message(meter: str = "m1", kid: int = 1, key: bytes | None = None, **members
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> Iterator[Record]:
-    record = Record(tmp_path)
+def record(store: Path) -> Iterator[Record]:
+    record = Record(store)
     record.store_inputs(BODIES, now=0)
     yield record
     record.close()
@@ -246,3 +246,54 @@ def test_no_bytes_stop_ingest(ingest: Ingest, data: bytes, name: str) -> None:
     batch = ingest.store([Message(name, data)], now=NOW, closed_before=SINCE)
     assert sum(batch.outcomes.values()) == 1
     assert not batch.acks and not batch.stored
+
+
+def test_a_meter_begins_no_more_outboxes_than_its_bound(
+    ingest: Ingest, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flash is initialised a few times in its life; a stolen key cannot fill the record with outboxes."""
+    monkeypatch.setattr("market.record.messages.OUTBOX_BOUND", 3)
+    sent = [message(outbox=f"{i:016x}", start=SINCE + 900 * i, import_wh=1_000 + i) for i in range(5)]
+    batch = ingest.store(sent, now=NOW, closed_before=SINCE)
+    assert batch.outcomes == {"stored": 3, "too-many-outboxes": 2}
+    assert len(batch.acks) == 3, "what is not kept is not acknowledged"
+    known = message(outbox=f"{2:016x}", start=SINCE + 900 * 3, seq=1, import_wh=1_003)
+    assert outcomes(ingest, known, message("m2", kid=3, import_wh=0)) == ["stored", "stored"]
+    assert record.outcomes() == {"stored": 5, "too-many-outboxes": 2}
+
+
+def test_a_meters_refused_readings_are_kept_up_to_its_bound(
+    ingest: Ingest, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past it they are counted, neither kept nor acknowledged; good ones are stored as ever, of others too."""
+    monkeypatch.setattr("market.record.messages.QUARANTINE_BOUND", 3)
+    refused = [message(length=300, seq=seq) for seq in range(5)]
+    batch = ingest.store(refused, now=NOW, closed_before=SINCE)
+    assert batch.outcomes == {"misaligned": 3, "quarantine-full": 2}
+    assert json.loads(batch.acks[0].payload)["next"] == 3
+    assert record._db.one("SELECT count(*) FROM quarantine")[0] == 3
+    assert outcomes(ingest, message("m2", kid=3, length=300), message(seq=3)) == ["misaligned", "stored"]
+    assert outcomes(ingest, message(start=SINCE - 900, seq=4)) == ["quarantine-full"]
+
+
+def test_a_refused_reading_that_comes_again_is_kept_once(ingest: Ingest, record: Record) -> None:
+    wrong = message(length=300)
+    assert outcomes(ingest, wrong, wrong, wrong) == ["misaligned"] * 3
+    assert record._db.one("SELECT count(*) FROM quarantine")[0] == 1
+
+
+def test_members_that_another_process_stores_are_known_at_the_next_batch(
+    ingest: Ingest, record: Record, store: Path
+) -> None:
+    other = Record(store)
+    joined = {
+        "household": "h3",
+        "node": "root",
+        "tariff": "standard",
+        "meters": [{"meter": "m3", "kid": 1, "since": SINCE}],
+    }
+    assert outcomes(ingest, message("m3")) == ["unknown-meter"]
+    other.store_inputs(BODIES | {"members": [*BODIES["members"], joined]}, now=SINCE + 900)
+    other.close()
+    assert outcomes(ingest, message("m3", start=SINCE + 900)) == ["stored"]
+    assert outcomes(ingest, message("m3")) == ["misaligned"], "it was no member then"

@@ -8,62 +8,22 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Integer, LargeBinary
 
-from broker.contract import topic
-from broker.keys import derive_key, master_key, sign
-from firmware.host.community import community_document
-from firmware.host.profile import Profile
-from firmware.host.street import load_street, with_homes
 from market.commands import main
-from market.record import Record
+from market.record import Record, schema
 from market.record.record import FILE_NAME
-from market.service.gates import Gates
-from market.service.ingest import Ingest, Message
-from market.service.market import MASTER_KEY_FILE
-from market.settlement.rules import split
-
-FIRST_STEP, STEPS = 46, 6
-"""From late morning: homes trade."""
+from market.service.audit import audit
+from market.service.chain import HEADS_FILE
+from market.service.replay import DifferenceError
+from tests.market.settled import settle_street
 
 
 @pytest.fixture(scope="module")
 def settled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with some settled intervals, one of them revised because a reading came late."""
+    """A store with some settled intervals, some of them revised, and rows in every table."""
     store = tmp_path_factory.mktemp("settled")
-    street = with_homes(load_street(), 12)
-    since = street.start + FIRST_STEP * street.step_s
-    document = community_document(street, "c")
-    for member in document["members"]:
-        member["meters"][0]["since"] = since
-    record = Record(store)
-    record.store_inputs(split(document), now=0)
-    master = master_key(store / MASTER_KEY_FILE)
-    ingest, gates = Ingest(record, master), Gates(record, grace_s=0.0)
-    for step in range(STEPS):
-        start = since + step * street.step_s
-        messages = []
-        for home in street.homes:
-            profile = Profile(street.start, street.step_s, home.load_w, home.generation_w)
-            counters = [
-                (after - before) // 1000
-                for after, before in zip(profile.counters_mwh(start + 900), profile.counters_mwh(since), strict=True)
-            ]
-            imported, exported, generated = counters
-            body = {"v": 1, "kid": 1, "outbox": "0123456789abcdef", "seq": step, "first": 0, "start": start}
-            body |= {"length": 900, "import_wh": imported, "export_wh": exported, "generation_wh": generated}
-            body |= {"consumption_wh": imported + generated - exported, "flags": []}
-            name = topic("c", home.meter, "reading")
-            messages.append(
-                Message(name, sign(derive_key(master, "c", home.meter, 1), name, json.dumps(body).encode()))
-            )
-        in_time, late = (messages[1:], messages[:1]) if step == 2 else (messages, [])
-        ingest.store(in_time, now=start + 900, closed_before=gates.next_start)
-        gates.tick(start + 900, 0.0)
-        assert gates.due(0.0)
-        gates.close_next()
-        ingest.store(late, now=start + 900, closed_before=gates.next_start)
-        assert len(list(gates.run_again())) == len(late)
-    record.close()
+    settle_street(store, eventful=True)
     return store
 
 
@@ -94,29 +54,45 @@ def test_the_untouched_record_passes(settled: Path, capsys: pytest.CaptureFixtur
     assert noticed_by(settled, capsys) == set()
 
 
-FIELDS = [
-    *[("reading", c) for c in ("start", "length", "import_wh", "export_wh", "generation_wh", "consumption_wh", "seq")],
-    *[("gate", c) for c in ("number", "start", "length", "revision", "horizon")],
-    ("transfer", "amount"),
-    ("transfer", "gate"),
-    ("result", "gate"),
+COLUMNS = [
+    (table.name, column.name)
+    for table in schema.metadata.sorted_tables
+    for column in table.columns
+    if table.name != "alembic_version"
 ]
 
 
-@pytest.mark.parametrize(("table", "column"), FIELDS)
-@pytest.mark.parametrize("which", ["first", "last"])
-def test_a_changed_number_is_noticed(
-    settled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str, column: str, which: str
-) -> None:
-    key = {"reading": "arrival", "gate": "number", "transfer": "id", "result": "gate"}[table]
-    end = "min" if which == "first" else "max"
-    # A horizon that covers more than its interval's readings changes nothing that follows from it.
-    by = "- 7" if column == "horizon" else "+ 7"
+@pytest.mark.parametrize(("table", "column", "end"), [(*c, ("ASC", "DESC")[i % 2]) for i, c in enumerate(COLUMNS)])
+def test_any_changed_column_is_noticed(settled: Path, tmp_path: Path, table: str, column: str, end: str) -> None:
+    """Every column of every table, by turns in the table's first and last row."""
+    described = schema.metadata.tables[table]
+    kind, keys = described.columns[column].type, [column.name for column in described.primary_key]
+    key = ", ".join(keys)
+    if isinstance(kind, Integer):
+        # Counts of what is kept nowhere can be raised unnoticed, never lowered.
+        by = {"count": "- 1", "advanced": "+ 1000"}.get(column, "+ 1")
+        value = f"{column} {'+ 1000003' if column in (*keys, 'number') else by}"
+    else:
+        value = f"CAST({column} || 'x' AS {'BLOB' if isinstance(kind, LargeBinary) else 'TEXT'})"
     copy = tmp_path / "copy"
-    change(
-        settled, copy, f"UPDATE {table} SET {column} = {column} {by} WHERE {key} = (SELECT {end}({key}) FROM {table})"
-    )
-    assert noticed_by(copy, capsys)
+    order = ", ".join(f"{name} {end}" for name in keys)
+    row = f"SELECT {key} FROM {table} ORDER BY {order} LIMIT 1"
+    change(settled, copy, f"UPDATE {table} SET {column} = {value} WHERE ({key}) = ({row})")
+    assert said_by_audit(copy)
+
+
+def said_by_audit(store: Path) -> str:
+    """The first difference that the audit finds, if any."""
+    record = Record(store, read_only=True)
+    try:
+        audit(record, store, lambda done, total: None)
+    except DifferenceError as difference:
+        return str(difference)
+    except Exception as damage:
+        return repr(damage)
+    finally:
+        record.close()
+    return ""
 
 
 TEXTS = [
@@ -142,18 +118,28 @@ TEXTS = [
     ("input", "body", "replace(body, '0.08', '0.09')"),
     ("input", "body", 'replace(body, \'"fee_per_kwh":"0.01"\', \'"fee_per_kwh":"0.02"\')'),
     ("input", "version", "version + 1"),
+    ("gate", "versions", 'replace(versions, \'"engine":"\', \'"engine":"9.\')'),
+    ("gate", "state", "'final'"),
+    ("chain", "head", "lower(hex(zeroblob(32)))"),
+    ("chain", "signature", "NULL"),
+    ("chain", "signature", "(SELECT signature FROM chain WHERE gate = 1)"),
+    ("chain", "entry", "replace(entry, '\"accounts\":', '\"accounts\":1')"),
+    ("chain", "sealed", "replace(sealed, '\"stored\":', '\"stored\":1')"),
+    ("quarantine", "payload", "x'7b7d'"),
+    ("correction", "reason", "'as the operator likes it'"),
 ]
 
 
 @pytest.mark.parametrize(("table", "column", "value"), TEXTS)
-def test_a_changed_text_is_noticed(
-    settled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str, column: str, value: str
-) -> None:
+def test_a_changed_text_is_noticed(settled: Path, tmp_path: Path, table: str, column: str, value: str) -> None:
     copy = tmp_path / "copy"
-    unique = {"reading": "arrival", "gate": "number", "transfer": "id", "result": "gate", "input": "kind"}[table]
+    unique = {"reading": "arrival", "quarantine": "arrival", "correction": "number", "gate": "number"}.get(
+        table, "gate"
+    )
+    unique = {"transfer": "id", "input": "kind"}.get(table, unique)
     where = "" if table == "input" else f" WHERE {unique} = (SELECT max({unique}) FROM {table})"
     change(settled, copy, f"UPDATE {table} SET {column} = {value}{where}")
-    assert noticed_by(copy, capsys)
+    assert said_by_audit(copy)
 
 
 ROWS = [
@@ -171,16 +157,25 @@ ROWS = [
     ("INSERT INTO transfer SELECT 'forged', gate, credit, debit, amount, reason FROM transfer LIMIT 1",),
     ("INSERT INTO transfer SELECT 'forged', 99, credit, debit, amount, reason FROM transfer LIMIT 1",),
     ("INSERT INTO result VALUES (99, '{}')",),
+    ("DELETE FROM chain WHERE gate = (SELECT max(gate) FROM chain)",),
+    ("DELETE FROM chain",),
+    ("INSERT INTO chain SELECT 99, entry, sealed, head, signature FROM chain WHERE gate = 1",),
+    ("DELETE FROM quarantine WHERE arrival = 1",),
+    ("DELETE FROM correction",),
+    ("DELETE FROM outbox WHERE meter = 'm001'",),
+    ("DELETE FROM held",),
+    ("INSERT INTO held SELECT meter, outbox, 99 FROM held",),
+    ("INSERT INTO outbox SELECT 'm099', outbox, next, advanced FROM outbox WHERE meter = 'm001'",),
+    ("DELETE FROM outcome WHERE name = 'duplicate'",),
+    ("UPDATE outcome SET count = count + 1 WHERE name = 'late'",),
 ]
 
 
 @pytest.mark.parametrize("statements", ROWS, ids=lambda s: s[0][:50])
-def test_a_row_more_or_less_is_noticed(
-    settled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], statements: tuple[str, ...]
-) -> None:
+def test_a_row_more_or_less_is_noticed(settled: Path, tmp_path: Path, statements: tuple[str, ...]) -> None:
     copy = tmp_path / "copy"
     change(settled, copy, *statements)
-    assert noticed_by(copy, capsys)
+    assert said_by_audit(copy)
 
 
 def test_energy_given_to_another_equal_order_is_noticed_by_the_audit(
@@ -198,3 +193,60 @@ def test_energy_given_to_another_equal_order_is_noticed_by_the_audit(
     text = json.dumps(result, separators=(",", ":")).replace("'", "''")
     change(settled, copy, f"UPDATE result SET body = '{text}' WHERE gate = {gate}")
     assert noticed_by(copy, capsys) == {"replay", "audit"}
+
+
+def cut_off(store: Path, copy: Path) -> None:
+    """As if the last closure had never been: nothing in the copy points to it, the file of heads does not either."""
+    change(
+        store,
+        copy,
+        *(
+            f"DELETE FROM {table} WHERE {column} = (SELECT max(number) FROM gate)"
+            for table, column in (("transfer", "gate"), ("result", "gate"), ("chain", "gate"), ("gate", "number"))
+        ),
+    )
+    heads = (copy / HEADS_FILE).read_text().splitlines(keepends=True)
+    (copy / HEADS_FILE).write_text("".join(heads[:-1]))
+
+
+def test_a_record_cut_off_at_its_end_is_noticed_by_a_published_head(
+    settled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    cut_off(settled, copy)
+    assert noticed_by(copy, capsys) == set(), "by itself it is in order"
+    assert main(["audit", "--store", str(copy), "--heads", str(settled / HEADS_FILE)]) == 1
+    assert "head 9 was published, the record ends with 8" in capsys.readouterr().out
+
+
+def test_a_record_rewritten_as_a_whole_is_noticed_by_a_published_head(
+    settled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With every key of the operator's, from the first closure on, without the messages that were unwelcome."""
+    for name in ("master.key", "proof.secret", "chain.key"):
+        shutil.copy2(settled / name, tmp_path / name)
+    settle_street(tmp_path)
+    assert noticed_by(tmp_path, capsys) == set(), "by itself it is in order"
+    assert (tmp_path / "chain.pub").read_text() == (settled / "chain.pub").read_text()
+    assert main(["audit", "--store", str(tmp_path), "--heads", str(settled / HEADS_FILE)]) == 1
+    assert "audit: head 2 was published as" in capsys.readouterr().out
+
+
+def test_heads_signed_by_another_key_are_noticed(settled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "--store", str(settled), "--public-key", "ab" * 32]) == 1
+    assert "closure 1: the signature on its head is not good" in capsys.readouterr().out
+
+
+def test_an_audit_without_the_secret_says_what_it_could_not_see(
+    settled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Destroying the secret erases: heads and rules are checked on, contents are tied to no head any more."""
+    copy = tmp_path / "copy"
+    shutil.copytree(settled, copy)
+    (copy / "proof.secret").unlink()
+    assert main(["audit", "--store", str(copy)]) == 0
+    assert "the contents of 9 are not tied to their heads" in capsys.readouterr().out
+    change(copy, tmp_path / "changed", "UPDATE chain SET head = lower(hex(zeroblob(32))) WHERE gate = 4")
+    assert main(["audit", "--store", str(tmp_path / "changed")]) == 1
+    change(copy, tmp_path / "other", "UPDATE reading SET payload = x'7b7d' WHERE arrival = 4")
+    assert main(["audit", "--store", str(tmp_path / "other")]) == 1

@@ -9,9 +9,17 @@ import pytest
 
 from firmware.host.community import community_document
 from firmware.host.street import load_street, with_homes
-from market.settlement.rules import RulesError, parse, split
+from market.settlement.limits import order_limits, values_at
+from market.settlement.rules import Rules, RulesError, parse, split
 
 DOCUMENT = community_document(with_homes(load_street(), 12), "rural3")
+
+
+def limits(rules: Rules) -> dict[str, tuple[int, int]]:
+    """By household: the least its asks may bring and the most its bids may cost in some interval."""
+    worth = values_at(rules, 900_000)
+    found = {member.household: order_limits(member, worth[member.tariff_name]) for member in rules.members}
+    return {household: (limit.least_ticks, limit.most_ticks) for household, limit in found.items()}
 
 
 def test_a_streets_community_file_is_good() -> None:
@@ -19,17 +27,17 @@ def test_a_streets_community_file_is_good() -> None:
     assert len(rules.members) == 12
     assert [member.household for member in rules.members] == sorted(member.household for member in rules.members)
     assert rules.reference.retail_ticks == 30_000
-    assert {(member.min_sell_ticks, member.max_buy_ticks) for member in rules.members} == {(8_000, 30_000)}
+    assert set(limits(rules).values()) == {(8_000, 30_000)}
 
 
 def test_a_limit_beyond_the_outside_option_does_not_count() -> None:
     document = copy.deepcopy(DOCUMENT)
     document["members"][0]["offer"] = {"min_sell_per_kwh": "0.01", "max_buy_per_kwh": "0.99"}
     document["members"][1]["offer"] = {"min_sell_per_kwh": "0.15", "max_buy_per_kwh": "0.20"}
-    members = {member.household: member for member in parse(split(document)).members}
-    first, second = (members[document["members"][i]["household"]] for i in (0, 1))
-    assert (first.min_sell_ticks, first.max_buy_ticks) == (8_000, 30_000)
-    assert (second.min_sell_ticks, second.max_buy_ticks) == (15_000, 20_000)
+    found = limits(parse(split(document)))
+    first, second = (found[document["members"][i]["household"]] for i in (0, 1))
+    assert first == (8_000, 30_000)
+    assert second == (15_000, 20_000)
 
 
 @pytest.mark.parametrize(

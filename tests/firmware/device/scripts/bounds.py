@@ -3,17 +3,19 @@ import json
 import os
 
 import outbox
+import slots
 import vfs
 
 
 def put(box, number):
-    return box.append(900 * number, 900, [number, 0, 0, number], [number, 0, 0, 0], 0)
+    return box.append(900 * number, 900, [number, 0, 0, number], 0)
 
 
 class Flash:
     def __init__(self, blocks):
         self.blocks = blocks
         self.cells = bytearray(blocks * 4096)
+        self.erased = 0
 
     def readblocks(self, block, buffer, offset=0):
         at = block * 4096 + offset
@@ -24,6 +26,7 @@ class Flash:
         self.cells[at : at + len(buffer)] = buffer
 
     def ioctl(self, operation, argument):
+        self.erased += operation == 6
         return {4: self.blocks, 5: 4096, 6: 0}.get(operation)
 
 
@@ -31,6 +34,7 @@ def mounted(blocks):
     flash = Flash(blocks)
     vfs.VfsLfs2.mkfs(flash)
     vfs.mount(vfs.VfsLfs2(flash), "/flash")
+    return flash
 
 
 answer = {}
@@ -71,4 +75,16 @@ assert again.next_seq == 400
 for number in range(again.first, 400):
     assert again.read(number).start == 900 * number, number
 answer["full_flash_held"] = 400 - again.first
+vfs.umount("/flash")
+
+# a day of the state of the metering and of records, acknowledged as they come, on the file system of a board
+flash = mounted(512)
+box = outbox.Outbox("/flash/box")
+state = slots.Slots("/flash/box/metering")
+for number in range(3 * 96):
+    if number == 2 * 96:
+        before = flash.erased
+    state.save(bytes(150))
+    box.acknowledge(put(box, number))
+answer["erased_a_day"] = flash.erased - before
 print(json.dumps(answer))

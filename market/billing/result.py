@@ -1,0 +1,144 @@
+"""A closed month as it is stored and published, of plain lists, texts and integers; and what is read back of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from market.billing.month import HouseholdMonth, MonthSettled
+from market.billing.netting import Netting
+from market.billing.usage import CarryOver
+from market.settlement.rules import Rules
+from market.tariffs.amounts import PERCENT_DECIMALS, money_text
+from market.tariffs.bill import Bill, Line
+from market.tariffs.credits import Credit
+from market.tariffs.months import month_of
+
+
+def month_result(rules: Rules, settled: MonthSettled) -> dict[str, Any]:
+    """The month's publishable form; money in Wh x tick, energy in Wh (docs/tariffs.md)."""
+    return {
+        "month": str(settled.month),
+        "start": settled.start,
+        "length": settled.length,
+        "first": settled.first,
+        "last": settled.last,
+        "intervals": settled.intervals,
+        "mechanism": rules.mechanism,
+        "promise": {
+            "kind": rules.promise,
+            "gains": settled.true_up.gains,
+            "losses": settled.true_up.losses,
+            "paid": settled.true_up.paid,
+        },
+        "netting": None if settled.netting is None else _netting(settled.netting),
+        "bills": [_bill(household) for household in settled.households],
+        "waiting": {household: _carry_over(credits) for household, credits in sorted(settled.waiting.items())},
+    }
+
+
+def carry_over(result: Mapping[str, Any]) -> dict[str, CarryOver]:
+    """By household: the credits that a closed month leaves for the next."""
+    found = {bill["household"]: _carried(bill["credits"]["after"]) for bill in result["bills"]}
+    found |= {household: _carried(credits) for household, credits in result["waiting"].items()}
+    return {household: credits for household, credits in sorted(found.items()) if credits.own or credits.alone}
+
+
+def _bill(month: HouseholdMonth) -> dict[str, Any]:
+    use = month.use
+    return {
+        "household": use.member.household,
+        "name": use.member.name,
+        "tariff": use.member.tariff_name,
+        "first": use.first,
+        "last": use.last,
+        "intervals": use.intervals,
+        "heard": use.heard,
+        "estimated": use.estimated,
+        "import_wh": use.import_wh,
+        "export_wh": use.export_wh,
+        "generation_wh": use.generation_wh,
+        "consumption_wh": use.consumption_wh,
+        "bought_wh": use.bought_wh,
+        "sold_wh": use.sold_wh,
+        "own": _lines(month.own),
+        "alone": _lines(month.alone),
+        "trades": {
+            "bought": use.bought_at_price,
+            "sold": use.sold_at_price,
+            "fees": use.sold_at_price - use.bought_at_price - use.trade_money,
+            "rounding": month.rounding_due,
+            "due": month.trades_due,
+        },
+        "true_up": month.true_up,
+        "total": month.total,
+        "gain": month.gain,
+        "credits": {"before": _carry_over(month.before), "after": _carry_over(month.after)},
+        "partners": [
+            {"household": partner, "bought_wh": bought_wh, "sold_wh": sold_wh}
+            for partner, (bought_wh, sold_wh) in sorted(use.partners.items())
+        ],
+    }
+
+
+def _lines(made: Bill) -> dict[str, Any]:
+    netted = made.netted
+    return {
+        "lines": [_line(line) for line in made.lines],
+        "total": made.total,
+        "netted": netted
+        and {"billed_wh": netted.billed_wh, "used_wh": netted.used_wh, "expired_wh": netted.expired_wh},
+    }
+
+
+def _line(line: Line) -> dict[str, Any]:
+    body = asdict(line)
+    if line.rate is not None:
+        body["rate"] = percent_text(line)
+    if line.rounding is not None:
+        body["rounding"] = {"to": money_text(line.rounding.to), "mode": line.rounding.mode}
+    return body
+
+
+def percent_text(line: Line) -> str:
+    """A line's rate in percent; exact, as a tariff's rates have so many decimals at the most."""
+    assert line.rate is not None
+    whole = line.rate * 100 * 10**PERCENT_DECIMALS
+    text = f"{int(whole) // 10**PERCENT_DECIMALS}.{int(whole) % 10**PERCENT_DECIMALS:0{PERCENT_DECIMALS}d}"
+    return text.rstrip("0").rstrip(".")
+
+
+def _netting(netting: Netting) -> dict[str, Any]:
+    return {
+        "price_ticks": netting.price_ticks,
+        "fees": netting.fees,
+        "gap": netting.gap,
+        "orders": [
+            {
+                "household": order.household,
+                "side": "sell" if order.sell else "buy",
+                "limit_ticks": order.price_ticks,
+                "energy_wh": order.energy_wh,
+                "accepted_wh": accepted_wh,
+            }
+            for order, accepted_wh in zip(netting.orders, netting.accepted_wh, strict=True)
+        ],
+        "matches": [asdict(match) for match in netting.matches],
+    }
+
+
+def _carry_over(credits: CarryOver) -> dict[str, Any]:
+    return {"own": _credits(credits.own), "alone": _credits(credits.alone)}
+
+
+def _credits(credits: Iterable[Credit]) -> list[dict[str, Any]]:
+    return [{"month": str(credit.month), "energy_wh": credit.energy_wh} for credit in credits]
+
+
+def _carried(body: Mapping[str, Any]) -> CarryOver:
+    own, alone = (
+        tuple(Credit(month_of(credit["month"]), credit["energy_wh"]) for credit in body[way])
+        for way in ("own", "alone")
+    )
+    return CarryOver(own, alone)

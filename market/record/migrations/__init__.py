@@ -1,0 +1,1 @@
+"""How a record gets from each released format to the next; run by Alembic."""

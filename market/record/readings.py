@@ -1,0 +1,220 @@
+"""The readings: registers as they were sent, in the order they came, and the corrections of them.
+
+What a transaction adds is written when it ends, or when a query needs it, many rows in one statement.
+Each meter's newest reading is remembered: a reading that comes in order asks the database nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from broker.contract import Reading
+from market.record import schema
+from market.record.part import Part
+from market.record.rows import ESTIMATED, Correction
+from market.settlement.rules import Registers
+
+Place = tuple[int, Registers]
+"""An interval's start and the registers at its end."""
+
+_REGISTERS = ", ".join(schema.REGISTERS)
+READINGS_PER_PAGE = 2_000
+
+
+class Readings(Part):
+    """The part of a Record that holds readings and corrections."""
+
+    def _forget_readings(self) -> None:
+        self._pending: list[tuple[object, ...]] = []
+        self._newest: dict[str, Place | None] = {}
+        self._arrived: int | None = None
+
+    def _flush_readings(self) -> None:
+        if self._pending:
+            rows, self._pending = self._pending, []
+            self._db.insert(schema.reading, rows)
+
+    def add_reading(self, meter: str, reading: Reading, payload: bytes) -> None:
+        """To be called within ``transaction``."""
+        assert self._db.writing
+        registers = Registers(reading.import_wh, reading.export_wh, reading.generation_wh, reading.consumption_wh)
+        newest = self._newest_of(meter)
+        self._arrived = self.horizon() + 1
+        self._pending.append(
+            (self._arrived, meter, reading.start, reading.length, *registers, reading.outbox, reading.seq, payload)
+        )
+        if newest is None or newest[0] < reading.start:
+            self._newest[meter] = (reading.start, registers)
+
+    def _newest_of(self, meter: str) -> Place | None:
+        if meter not in self._newest:
+            self._flush_readings()
+            row = self._db.execute(
+                f"SELECT start, {_REGISTERS} FROM reading WHERE meter = ? ORDER BY start DESC LIMIT 1", (meter,)
+            ).fetchone()
+            self._newest[meter] = _place(row)
+        return self._newest[meter]
+
+    def reading_at(self, meter: str, start: int, length: int) -> bytes | None:
+        """The payload of the reading stored for this interval, if any."""
+        if self._db.writing:
+            newest = self._newest_of(meter)
+            if newest is None or newest[0] < start:
+                return None
+            self._flush_readings()
+        row = self._db.execute(
+            "SELECT payload FROM reading WHERE start = ? AND length = ? AND meter = ?", (start, length, meter)
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def neighbours(self, meter: str, start: int, since: int) -> tuple[Place | None, Place | None]:
+        """(interval start, registers) stored next before and next after ``start``, not before ``since``."""
+        if self._db.writing:
+            newest = self._newest_of(meter)
+            if newest is None or newest[0] < start:
+                return (newest if newest is not None and newest[0] >= since else None), None
+            self._flush_readings()
+        before = self._db.execute(
+            f"SELECT start, {_REGISTERS} FROM reading"
+            " WHERE meter = ? AND start < ? AND start >= ? ORDER BY start DESC LIMIT 1",
+            (meter, start, since),
+        ).fetchone()
+        after = self._db.execute(
+            f"SELECT start, {_REGISTERS} FROM reading WHERE meter = ? AND start > ? ORDER BY start LIMIT 1",
+            (meter, start),
+        ).fetchone()
+        return _place(before), _place(after)
+
+    def horizon(self) -> int:
+        """The arrival number of the newest reading; 0 when there is none."""
+        if self._db.writing and self._arrived is not None:
+            return self._arrived
+        arrived = int(self._db.one("SELECT coalesce(max(arrival), 0) FROM reading")[0])
+        if self._db.writing:
+            self._arrived = arrived
+        return arrived
+
+    def registers(
+        self, start: int, length: int, horizon: int, corrections: int = 0
+    ) -> dict[tuple[str, int], Registers]:
+        """(meter, interval start) -> registers, for the interval and the one before.
+
+        As they were known with readings up to arrival number ``horizon`` and corrections up to number
+        ``corrections``; a correction stands instead of a reading, or where none came.
+        """
+        self._flush_readings()
+        rows = self._db.execute(
+            f"SELECT meter, start, {_REGISTERS} FROM reading WHERE start IN (?, ?) AND length = ? AND arrival <= ?",
+            (start - length, start, length, horizon),
+        )
+        found = {(meter, at): Registers(*values) for meter, at, *values in rows}
+        for correction in self.standing(start, length, horizon, corrections):
+            found[correction.meter, correction.start] = correction.registers
+        return found
+
+    def standing(self, start: int, length: int, horizon: int, corrections: int) -> list[Correction]:
+        """The corrections that ``registers`` takes: the newest of each meter and interval; estimates only fill."""
+        if not corrections:
+            return []
+        rows = self._db.execute(
+            "SELECT * FROM correction WHERE start IN (?, ?) AND length = ? AND number <= ? ORDER BY number",
+            (start - length, start, length, corrections),
+        )
+        newest: dict[tuple[str, int], Correction] = {}
+        for correction in map(_correction, rows):
+            place = correction.meter, correction.start
+            if correction.reason != ESTIMATED or place not in newest or newest[place].reason == ESTIMATED:
+                newest[place] = correction
+        return [found for found in newest.values() if found.reason != ESTIMATED or not self._heard(found, horizon)]
+
+    def _heard(self, correction: Correction, horizon: int) -> bool:
+        place = correction.start, correction.length, correction.meter, horizon
+        query = "SELECT 1 FROM reading WHERE start = ? AND length = ? AND meter = ? AND arrival <= ?"
+        return self._db.execute(query, place).fetchone() is not None
+
+    def sent(self, start: int, length: int, horizon: int) -> dict[str, bytes]:
+        """Meter -> the payload of its reading of this interval, of those with an arrival number up to ``horizon``."""
+        self._flush_readings()
+        rows = self._db.execute(
+            "SELECT meter, payload FROM reading WHERE start = ? AND length = ? AND arrival <= ?",
+            (start, length, horizon),
+        )
+        return {meter: bytes(payload) for meter, payload in rows}
+
+    def corrected(self, start: int, length: int, horizon: int, corrections: int) -> dict[tuple[str, int], int]:
+        """(meter, interval start) -> the number of the correction that stands, as ``registers`` takes them."""
+        standing = self.standing(start, length, horizon, corrections)
+        return {(correction.meter, correction.start): correction.number for correction in standing}
+
+    def meters_heard(self, start: int, length: int) -> set[str]:
+        """The meters whose reading of this interval is stored."""
+        self._flush_readings()
+        rows = self._db.execute("SELECT meter FROM reading WHERE start = ? AND length = ?", (start, length))
+        return {row[0] for row in rows}
+
+    def heard_counts(self, start: int, end: int, length: int) -> dict[int, int]:
+        """Interval start -> how many readings of it are stored, for ``start <= interval start < end``."""
+        self._flush_readings()
+        rows = self._db.execute(
+            "SELECT start, count(*) FROM reading WHERE start >= ? AND start < ? AND length = ? GROUP BY start",
+            (start, end, length),
+        )
+        return {int(at): int(count) for at, count in rows}
+
+    def reading_count(self) -> int:
+        self._flush_readings()
+        return int(self._db.one("SELECT count(*) FROM reading")[0])
+
+    def payloads(self) -> Iterator[tuple[str, Reading, bytes]]:
+        """Every stored reading's meter, its columns as a reading would hold them, and its raw bytes."""
+        self._flush_readings()
+        arrived = -(2**62)
+        while rows := self._db.execute(
+            f"SELECT * FROM reading WHERE arrival > ? ORDER BY arrival LIMIT {READINGS_PER_PAGE}", (arrived,)
+        ).fetchall():
+            for arrived, meter, start, length, imported, exported, generated, consumed, outbox, seq, payload in rows:  # noqa: B007
+                columns = Reading(1, 1, outbox, seq, 0, start, length, imported, exported, generated, consumed, [], "")
+                yield meter, columns, bytes(payload)
+
+    # corrections
+
+    def add_correction(
+        self, meter: str, start: int, length: int, registers: Registers, *, reason: str, author: str, now: int
+    ) -> Correction:
+        """Store registers for the end of the interval. To be called within ``transaction``.
+
+        Nothing is settled by it yet: the interval is run again, as its next revision.
+        """
+        assert self._db.writing
+        correction = Correction(self.last_correction() + 1, meter, start, length, registers, reason, author, now)
+        row = (correction.number, meter, start, length, *registers, reason, author, now)
+        self._db.insert(schema.correction, [row])
+        return correction
+
+    def last_correction(self) -> int:
+        """The number of the newest correction; 0 when there is none."""
+        return int(self._db.one("SELECT coalesce(max(number), 0) FROM correction")[0])
+
+    def corrections_of(self, meter: str, start: int, end: int) -> list[Correction]:
+        """The corrections of a meter's intervals with ``start <= interval start < end``, in order of their numbers."""
+        rows = self._db.execute(
+            "SELECT * FROM correction WHERE meter = ? AND start >= ? AND start < ? ORDER BY number", (meter, start, end)
+        )
+        return [_correction(row) for row in rows]
+
+    def corrections_to(self, number: int, after: int = 0) -> list[Correction]:
+        """The corrections with a number above ``after`` and at most ``number``, in order."""
+        rows = self._db.execute(
+            "SELECT * FROM correction WHERE number > ? AND number <= ? ORDER BY number", (after, number)
+        )
+        return [_correction(row) for row in rows]
+
+
+def _place(row: Any) -> Place | None:
+    return None if row is None else (row[0], Registers(*row[1:]))
+
+
+def _correction(row: Any) -> Correction:
+    number, meter, start, length, *registers, reason, author, stored_at = row
+    return Correction(number, meter, start, length, Registers(*registers), reason, author, stored_at)

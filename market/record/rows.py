@@ -1,0 +1,104 @@
+"""What the record's tables hold, as their readers get it, and what can go wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from market.settlement.rules import Registers
+
+INTERVAL, MONTH = "interval", "month"
+"""Kinds of gate closures."""
+PROVISIONAL, CORRECTED, FINAL = "provisional", "corrected", "final"
+"""States that a closure leaves its interval or month in."""
+ESTIMATED = "estimated"
+"""The reason of a correction that stands only as long as no reading of the interval is known."""
+
+
+class RecordError(RuntimeError):
+    """The record cannot be used, or would contradict itself; the message says why."""
+
+
+class RecordFullError(RecordError):
+    """There is no room for what was to be written: nothing of it is kept, and it may be tried again."""
+
+
+class Transfer(NamedTuple):
+    """Money [Wh x tick, positive] that goes from ``debit`` to ``credit`` for ``reason``."""
+
+    id: str
+    debit: str
+    credit: str
+    amount: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate closure: what a run of the interval, or of the month's bills, saw.
+
+    ``horizon`` is the arrival number of the last reading it saw, ``corrections`` the number of the
+    last correction, ``inputs`` the version of each kind of input, ``versions`` those of engine and
+    solver. ``kind`` is INTERVAL or MONTH; ``start`` and ``length`` [s] are the interval's or month's.
+    """
+
+    number: int
+    start: int
+    length: int
+    revision: int
+    closed_at: int
+    horizon: int
+    inputs: dict[str, int]
+    versions: dict[str, str]
+    kind: str = INTERVAL
+    corrections: int = 0
+    state: str = PROVISIONAL
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Registers that stand for a meter's interval instead of what was heard; a later number wins.
+
+    With the reason ESTIMATED they only fill: what was heard, also later, and any other correction stand before them.
+    """
+
+    number: int
+    meter: str
+    start: int
+    length: int
+    registers: Registers
+    reason: str
+    author: str
+    stored_at: int
+
+
+@dataclass(frozen=True)
+class ChainRow:
+    """A gate closure's place in the chain: the exact text ``entry`` that is hashed, what is ``sealed``, and the head.
+
+    ``head`` is 64 hexadecimal digits; ``signature`` is the head's.
+    """
+
+    gate: int
+    entry: str
+    sealed: str
+    head: str
+    signature: str | None
+
+
+@dataclass(frozen=True)
+class InputVersion:
+    """A stored input, the ``number``-th: it applies to intervals that start at or after ``stored_at`` [epoch s]."""
+
+    number: int
+    kind: str
+    version: int
+    stored_at: int
+    author: str
+
+
+def transfer_id(community: str, gate: Gate, account: str, reason: str) -> str:
+    """The name of a member's transfer: interval, account, reason and revision decide it, nothing else."""
+    key = f"{community}/{gate.start}/{gate.length}/{account}/{reason}/{gate.revision}"
+    return hashlib.sha256(key.encode()).hexdigest()[:32]

@@ -1,0 +1,226 @@
+"""Months: closed in one transaction once they are settled, run again when that changes, derived by anyone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from market.billing import BillingError, CarryOver, IntervalResult, MonthSettled, close_month
+from market.billing.result import carry_over, month_result
+from market.clearing.clear import Solver
+from market.record import Gate, Record, Transfer
+from market.record.rows import INTERVAL, MONTH
+from market.service.gates import transfers_to
+from market.service.versions import SOLVER, versions
+from market.settlement.interval import Match, Position
+from market.settlement.rules import Rules
+from market.tariffs.months import Month, local, month_at
+
+NEWEST = 2**62
+
+
+class _Result(msgspec.Struct):
+    """What of an interval's stored result a month's bill is made of."""
+
+    price_ticks: int
+    households: list[Position]
+    matches: list[Match]
+    estimated: list[str] = []
+
+
+_DECODER = msgspec.json.Decoder(_Result)
+
+
+@dataclass(frozen=True)
+class ClosedMonth:
+    """A month's gate that has just closed and whose transfers are booked."""
+
+    gate: Gate
+    rules: Rules
+    settled: MonthSettled
+    text: str
+
+
+def close(
+    record: Record, month: Month, now: int, booked: Callable[[Gate, Rules, str], None] = lambda gate, rules, text: None
+) -> list[ClosedMonth]:
+    """Close the month, or run it again, and with it the closed months after it that its credits change.
+
+    All in one transaction; nothing is stored for a month that comes out as it is. ``booked`` is called within the
+    transaction after each closure. Raises BillingError when the month cannot be closed, TariffError when a tariff does
+    not hold for it.
+    """
+    inputs = record.input_versions(NEWEST)
+    rules = record.rules(inputs)
+    _check_due(record, rules, month)
+    while True:
+        seen = record.last_gate_number(kind=None)
+        drafts = _drafts(record, rules, inputs, month)
+        with record.transaction():
+            if record.last_gate_number(kind=None) != seen:
+                # Something was settled meanwhile: what was derived may be old.
+                continue
+            done = []
+            for settled, text in drafts:
+                done.append(_book(record, rules, inputs, settled, text, now))
+                booked(done[-1].gate, rules, text)
+            return done
+
+
+def derive(
+    record: Record,
+    month: Month,
+    inputs: Mapping[str, int],
+    before_gate: int = NEWEST,
+    before: Mapping[str, CarryOver] | None = None,
+    solver: Solver = SOLVER,
+) -> MonthSettled:
+    """The month by the inputs and by the closures with a number below ``before_gate``; nothing is stored.
+
+    ``before``: the credits of the months before, None for those that the last month's closure left. Raises
+    BillingError and TariffError.
+    """
+    rules = record.rules(inputs)
+    if before is None:
+        before = _credits(record, newest(record, month.plus(-1), rules, before_gate))
+    return close_month(rules, month, _intervals(record, rules, month, before_gate), before, solver)
+
+
+def _drafts(record: Record, rules: Rules, inputs: Mapping[str, int], month: Month) -> list[tuple[MonthSettled, str]]:
+    """The month, and those after it, as far as they differ from what is stored."""
+    found = []
+    before = None
+    while True:
+        settled = derive(record, month, inputs, before=before)
+        text = result_text(rules, settled)
+        stored = newest(record, month, rules)
+        if stored is None or record.result(stored.number) != text:
+            found.append((settled, text))
+        before = carry_over(msgspec.json.decode(text))
+        month = month.plus(1)
+        if newest(record, month, rules) is None or before == _credits(record, stored):
+            return found
+
+
+def _credits(record: Record, closed: Gate | None) -> dict[str, CarryOver]:
+    return {} if closed is None else carry_over(msgspec.json.decode(record.result(closed.number)))
+
+
+def derive_closed(record: Record, gate: Gate) -> tuple[str, list[Transfer]]:
+    """What a month's stored closure must hold: its result and its transfers, from what it saw."""
+    rules = record.rules(gate.inputs)
+    solver: Solver = "pulp" if gate.versions.get("solver") == "pulp" else "curve"
+    settled = derive(record, month_of_gate(gate, rules), gate.inputs, gate.number, solver=solver)
+    so_far = record.booked(gate.start, gate.length, gate.revision, kind=MONTH)
+    return result_text(rules, settled), transfers_to(rules.community, gate, settled.postings, so_far)
+
+
+def result_text(rules: Rules, settled: MonthSettled) -> str:
+    """The month's result as it is stored."""
+    return msgspec.json.encode(month_result(rules, settled)).decode()
+
+
+def newest(record: Record, month: Month, rules: Rules, before_gate: int = NEWEST) -> Gate | None:
+    """The month's newest closure below a number."""
+    zone = ZoneInfo(rules.timezone)
+    start = month.start(zone)
+    return _newest(record, start, month.end(zone) - start, MONTH, before_gate)
+
+
+def month_of_gate(gate: Gate, rules: Rules) -> Month:
+    return month_at(local(gate.start, ZoneInfo(rules.timezone)).date())
+
+
+def closed_months(record: Record) -> list[Month]:
+    """The months that have been closed, in order."""
+    rules = record.rules(record.input_versions(NEWEST))
+    return sorted({month_of_gate(gate, rules) for gate in record.gates(kind=MONTH)})
+
+
+def month_body(record: Record, month: Month) -> tuple[Gate, Rules, dict[str, Any]]:
+    """A closed month's newest closure, its rules and its result. Raises BillingError when it is not closed."""
+    rules = record.rules(record.input_versions(NEWEST))
+    gate = newest(record, month, rules)
+    if gate is None:
+        _check_ended(record, rules, month)
+        raise BillingError(f"month {month} has ended and is not closed yet: pumasi bill close {month}")
+    body: dict[str, Any] = msgspec.json.decode(record.result(gate.number))
+    return gate, record.rules(gate.inputs), body
+
+
+def so_far(record: Record, month: Month) -> tuple[Rules, dict[str, Any], int]:
+    """A month by what is settled of it until now: rules, result and when that ends [epoch s]; nothing is stored.
+
+    Raises BillingError for a month without data.
+    """
+    inputs = record.input_versions(NEWEST)
+    rules = record.rules(inputs)
+    settled = derive(record, month, inputs)
+    return rules, msgspec.json.decode(result_text(rules, settled)), settled.last + rules.interval_s
+
+
+def _book(
+    record: Record, rules: Rules, inputs: Mapping[str, int], settled: MonthSettled, text: str, now: int
+) -> ClosedMonth:
+    gate = record.close_gate(
+        settled.start,
+        settled.length,
+        now=now,
+        versions=versions(),
+        horizon=record.horizon(),
+        inputs=inputs,
+        kind=MONTH,
+        corrections=record.last_correction(),
+    )
+    record.add_result(gate, text)
+    so_far = record.booked(settled.start, settled.length, gate.revision, kind=MONTH)
+    record.book(gate, transfers_to(rules.community, gate, settled.postings, so_far))
+    return ClosedMonth(gate, rules, settled, text)
+
+
+def _check_due(record: Record, rules: Rules, month: Month) -> None:
+    """The month has data, has ended, and the one before is closed if it has data: credits go from one to the next."""
+    _check_ended(record, rules, month)
+    first = record.first_start()
+    zone = ZoneInfo(rules.timezone)
+    if first is not None and first < month.start(zone) and newest(record, month.plus(-1), rules) is None:
+        raise BillingError(f"month {month.plus(-1)} is not closed yet, and months are closed in their order")
+
+
+def _check_ended(record: Record, rules: Rules, month: Month) -> None:
+    """Raises BillingError for a month without data, and for one whose last interval is not settled."""
+    zone = ZoneInfo(rules.timezone)
+    first, last = record.first_start(), record.last_gate()
+    if first is None or last is None:
+        raise BillingError(f"month {month}: there is no data, nothing has been settled here")
+    settled_to = last.start + last.length
+    if month.end(zone) <= first or settled_to <= month.start(zone):
+        spans = f"{local(first, zone):%Y-%m-%d %H:%M} to {local(settled_to, zone):%Y-%m-%d %H:%M}"
+        raise BillingError(f"month {month}: there is no data, what was settled is from {spans}")
+    if settled_to < month.end(zone):
+        raise BillingError(f"month {month} has not ended: it is settled to {local(settled_to, zone):%Y-%m-%d %H:%M}")
+
+
+def _intervals(record: Record, rules: Rules, month: Month, before_gate: int) -> Iterator[IntervalResult]:
+    """The month's intervals by their newest closures, in order of time."""
+    zone = ZoneInfo(rules.timezone)
+    for at in range(month.start(zone), month.end(zone), rules.interval_s):
+        gate = _newest(record, at, rules.interval_s, INTERVAL, before_gate)
+        if gate is not None:
+            result = _DECODER.decode(record.result(gate.number))
+            rules_then = record.rules(gate.inputs)
+            yield IntervalResult(
+                at, rules_then, result.price_ticks, result.households, result.matches, result.estimated
+            )
+
+
+def _newest(record: Record, start: int, length: int, kind: str, before_gate: int) -> Gate | None:
+    """The newest closure with a number below ``before_gate``."""
+    gate = record.newest_gate(start, length, kind)
+    while gate is not None and gate.number >= before_gate:
+        gate = record.gate_of(start, length, gate.revision - 1, kind) if gate.revision else None
+    return gate

@@ -1,0 +1,149 @@
+"""``pumasi community``: what is stored, what changes, and from when; bad input stores nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from market.commands import main
+from market.commands.community import differences
+from market.record import Record
+from tests.market.record.killed import document
+
+CHANGED = 1_467_335_700
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "community.json"
+
+
+@pytest.fixture
+def begun(store: Path) -> Path:
+    """A store with a community and one settled interval, of just now."""
+    record = Record(store)
+    record.store_document(document(), now=0, author="first")
+    with record.transaction():
+        start = int(time.time()) // 900 * 900 - 900
+        record.close_gate(start, 900, now=start + 900, versions={}, horizon=0, inputs=record.input_versions(start))
+    record.close()
+    return store
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(["community", *arguments])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_what_is_shown_can_be_edited_and_applied(begun: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, shown, _ = run(capsys, "show", "--store", str(begun))
+    assert status == 0
+    file.write_text(shown)
+    status, said, _ = run(capsys, "apply", str(file), "--store", str(begun))
+    assert (status, said) == (0, f"{file}: nothing differs from what is stored\n")
+    edited = json.loads(shown)
+    edited["tariffs"]["night"] = {"retail_per_kwh": "0.20", "feed_in_per_kwh": "0.08"}
+    edited["members"][1] |= {"tariff": "night", "offer": {"max_buy_per_kwh": "0.15", "min_sell_per_kwh": None}}
+    file.write_text(json.dumps(edited))
+    before = int(time.time())
+    status, said, _ = run(capsys, "apply", str(file), "--store", str(begun), "--author", "anna")
+    assert status == 0
+    *lines, last = said.splitlines()
+    assert set(lines) == {
+        "tariffs night: new",
+        "members h2 tariff: standard -> night",
+        "members h2 offer max_buy_per_kwh: null -> 0.15",
+    }
+    assert last.startswith("stored; applies to intervals from ") and "Europe/Berlin" in last
+    record = Record(begun, read_only=True)
+    newest = record.input_history()[-1]
+    assert newest.author == "anna" and before <= newest.stored_at
+    record.close()
+    status, said, _ = run(capsys, "history", "--store", str(begun))
+    assert status == 0 and said.count("from the beginning, stored by first\n") == 5
+    assert said.count("stored by anna\n") == 3
+
+
+def test_a_moment_in_the_past_is_shown_as_it_was(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = Record(store)
+    record.store_document(document(), now=0, author="a")
+    record.store_document(document("0.32"), now=CHANGED, author="a")
+    record.close()
+    prices = []
+    for local in ("2016-07-01T03:14", "2016-07-01T03:15"):
+        status, said, _ = run(capsys, "show", "--store", str(store), "--at", local)
+        prices.append(json.loads(said)["tariffs"]["standard"]["retail_per_kwh"])
+    assert prices == ["0.30", "0.32"]
+    status, _, said = run(capsys, "show", "--store", str(store), "--at", "noon")
+    assert (status, said) == (2, "pumasi: --at noon: not a time such as 2026-07-01T14:15\n")
+
+
+BAD = [
+    (None, "No such file"),
+    ("{", "not JSON: "),
+    (json.dumps(document() | {"surprise": 1}), "surprise"),
+    (json.dumps(document() | {"members": []}), "members"),
+    (json.dumps(document() | {"currency": "KRW"}), "currency KRW: this store is for EUR; begin a new one"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD, ids=[reason for _, reason in BAD])
+def test_bad_input_is_one_line_and_stores_nothing(
+    begun: Path, file: Path, capsys: pytest.CaptureFixture[str], text: str | None, reason: str
+) -> None:
+    if text is not None:
+        file.write_text(text)
+    status, out, said = run(capsys, "apply", str(file), "--store", str(begun))
+    assert (status, out) == (2, "")
+    assert said.count("\n") == 1 and reason in said
+    record = Record(begun, read_only=True)
+    assert record.inputs_version() == 5
+    record.close()
+
+
+def test_a_store_without_a_community_says_so(store: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(json.dumps(document()))
+    for arguments in (["show"], ["history"], ["apply", str(file)]):
+        status, _, said = run(capsys, *arguments, "--store", str(store))
+        assert status == 2 and "there is no record here" in said and said.count("\n") == 1
+    Record(store).close()
+    status, _, said = run(capsys, "show", "--store", str(store))
+    assert status == 2 and "no community has been stored here" in said
+
+
+def test_nobody_reaches_back_on_a_real_clock(begun: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(json.dumps(document("0.32")))
+    status, _, said = run(capsys, "apply", str(file), "--store", str(begun), "--simulated")
+    assert status == 2 and "--simulated: this market's clock stood at" in said
+
+
+def test_a_market_is_begun_with_a_file_and_changed_by_apply(
+    begun: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An old file at a restart must not undo what was changed since."""
+    file.write_text(json.dumps(document("0.32")))
+    status = main(["market", "run", "--store", str(begun), "--community", str(file), "--broker", "127.0.0.1:9"])
+    said = capsys.readouterr().err
+    assert status == 2 and f"{file}: is not what " in said and f"pumasi community apply {file}" in said
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ({"a": 1}, {"a": 2}, ["a: 1 -> 2"]),
+        ({"a": {"b": "x"}}, {"a": {"b": "y", "c": None}}, ["a b: x -> y", "a c: new, null"]),
+        ({"a": {"b": {}}}, {"a": {}}, ["a b: gone"]),
+        ({"n": [{"node": "r"}, {"node": "s", "x": 1}]}, {"n": [{"node": "s", "x": 2}]}, ["n r: gone", "n s x: 1 -> 2"]),
+        ({"l": [1, 2]}, {"l": [2, 1]}, ["l: [1, 2] -> [2, 1]"]),
+        ({"l": []}, {"l": [{"household": "h"}]}, ["l h: new"]),
+        ({"t": "x" * 99}, {"t": "y"}, [f"t: {'x' * 59}… -> y"]),
+        ({"a": 1}, {"a": 1}, []),
+    ],
+)  # fmt: skip
+def test_differences_are_told_by_name(before: Any, after: Any, lines: list[str]) -> None:
+    assert list(differences(before, after)) == lines

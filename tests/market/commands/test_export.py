@@ -1,0 +1,114 @@
+"""The record as tables: every row, exact, in both formats; one day; whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from market.commands.main import main
+from market.record import Record
+from market.service import months
+from market.service.tables import TABLES
+from market.tariffs.amounts import money_text
+from tests.market.billed import HOMES, MAY, STEPS, settle_months
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("settled")
+    settle_months(store)
+    record = Record(store)
+    months.close(record, MAY, 0)
+    record.close()
+    return store
+
+
+def exported(store: Path, out: Path, what: str, *arguments: str) -> list[dict[str, str]]:
+    path = out / f"{what}.csv"
+    assert main(["export", "--store", str(store), "--what", what, "--out", str(path), *arguments]) == 0
+    assert [one.name for one in out.iterdir()] == [path.name], "no part is left"
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        assert list(reader.fieldnames or ()) == [name for name, _ in TABLES[what].columns]
+        return list(reader)
+
+
+def test_transfers_add_up_to_the_bills(store: Path, tmp_path: Path) -> None:
+    balance: dict[str, Decimal] = defaultdict(Decimal)
+    for row in exported(store, tmp_path, "transfers", "--to", "2026-05-31"):
+        balance[row["credit"]] += Decimal(row["amount"])
+        balance[row["debit"]] -= Decimal(row["amount"])
+    assert sum(balance.values()) == 0
+    (tmp_path / "transfers.csv").unlink()
+    due: dict[str, Decimal] = defaultdict(Decimal)
+    for row in exported(store, tmp_path, "bills"):
+        if row["section"] != "alone":
+            due[row["household"]] += Decimal(row["amount"])
+    record = Record(store, read_only=True)
+    _, _, result = months.month_body(record, MAY)
+    record.close()
+    for bill in result["bills"]:
+        home = bill["household"]
+        assert due[home] == Decimal(money_text(bill["total"])) == -balance[f"household:{home}"]
+
+
+def test_readings_and_positions_have_a_row_for_each_home_and_interval(store: Path, tmp_path: Path) -> None:
+    readings = exported(store, tmp_path, "readings")
+    assert len(readings) == STEPS * len(HOMES)
+    assert readings[0] == {
+        "meter": "m-kim", "start": "2026-05-01T00:00:00Z", "length_s": "86400", "import_wh": "6000", "export_wh": "0",
+        "generation_wh": "0", "consumption_wh": "6000", "outbox": "0123456789abcdef", "seq": "0",
+    }  # fmt: skip
+    (tmp_path / "readings.csv").unlink()
+    positions = exported(store, tmp_path, "positions")
+    assert len(positions) == STEPS * len(HOMES)
+    park = next(row for row in positions if row["household"] == "park")
+    assert (park["sold_wh"], park["heard"], park["trade"]) == ("4000", "yes", "800")
+
+
+def test_local_days_from_and_to_are_both_included(store: Path, tmp_path: Path) -> None:
+    rows = exported(store, tmp_path, "positions", "--from", "2026-05-30", "--to", "2026-06-01")
+    assert {row["start"][:10] for row in rows} == {"2026-05-30", "2026-05-31", "2026-06-01"}
+
+
+@pytest.mark.parametrize("what", TABLES)
+def test_parquet_holds_the_same_with_types(store: Path, tmp_path: Path, what: str) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    texts = exported(store, tmp_path, what)
+    path = tmp_path / "table.parquet"
+    assert main(["export", "--store", str(store), "--what", what, "--format", "parquet", "--out", str(path)]) == 0
+    rows = parquet.read_table(path).to_pylist()
+    assert len(rows) == len(texts)
+    kinds = dict(TABLES[what].columns)
+    for row, text in zip(rows, texts, strict=True):
+        for name, value in row.items():
+            if value is None:
+                assert text[name] == ""
+            elif kinds[name] == "money":
+                assert Decimal(text[name]) == value
+            elif kinds[name] == "time":
+                assert text[name] == value.strftime("%Y-%m-%dT%H:%M:%SZ")
+            elif kinds[name] == "yes-no":
+                assert text[name] == ("yes" if value else "no")
+            else:
+                assert text[name] == str(value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--from", "2026-06-02", "--to", "2026-06-01"], "--to 2026-06-01 is before --from 2026-06-02"),
+        (["--store", "nowhere"], "nowhere: there is no record here"),
+        (["--out", "/dev/null/x.csv"], "/dev/null/x.csv: "),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line(
+    store: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+) -> None:
+    assert main(["export", "--store", str(store), *arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and line in said.err

@@ -1,0 +1,191 @@
+"""Balances do not overflow; months stand beside intervals; corrections stand instead of readings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from broker.contract import Reading
+from market.record import Gate, Record, RecordError, Transfer
+from market.record.rows import MONTH
+from market.settlement.rules import Registers
+
+MOST = 2**63 - 1
+
+
+@pytest.fixture
+def record(store: Path) -> Iterator[Record]:
+    record = Record(store)
+    yield record
+    record.close()
+
+
+def gate(record: Record, start: int = 0, **more: str) -> Gate:
+    return record.close_gate(start, 900, now=start + 900, versions={}, horizon=0, inputs={}, **more)
+
+
+def test_a_balance_beyond_64_bits_is_exact(record: Record) -> None:
+    with record.transaction():
+        closed = gate(record)
+        record.book(closed, [Transfer(f"{i}", "pool", "a", MOST, "trade") for i in range(5)])
+        record.book(closed, [Transfer(f"{i}-", "b", "pool", MOST - i, "trade") for i in range(3)])
+        record.book(closed, [Transfer("c", "a", "b", 1, "gift")])
+    assert record.balances() == {"a": 5 * MOST - 1, "b": -3 * MOST + 3 + 1, "pool": -2 * MOST - 3}
+    assert sum(record.balances().values()) == 0
+    assert 5 * MOST > 2**65
+
+
+def test_a_balance_as_of_a_moment(record: Record) -> None:
+    with record.transaction():
+        for start in (0, 900):
+            record.book(gate(record, start), [Transfer(f"{start}", "pool", "a", 7, "trade")])
+    assert [record.balances(until)["a"] for until in (900, 1799, 1800)] == [7, 7, 14]
+    assert record.balances(899) == {}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from("abc"), st.integers(1, MOST) | st.integers(1, 2**33)),
+        max_size=12,
+    )
+)
+def test_balances_are_what_python_adds_up(record: Record, moves: list[tuple[str, str, int]]) -> None:
+    before = record.balances()
+    with record.transaction():
+        closed = gate(record)
+        transfers = [Transfer(f"{closed.number}/{i}", *move, "trade") for i, move in enumerate(moves)]
+        record.book(closed, transfers)
+    for debit, credit, amount in moves:
+        before[debit] = before.get(debit, 0) - amount
+        before[credit] = before.get(credit, 0) + amount
+    assert record.balances() == before
+
+
+@pytest.mark.parametrize("amount", [0, -1, 2**63])
+def test_an_amount_that_cannot_be_is_refused_by_name(record: Record, amount: int) -> None:
+    with pytest.raises(RecordError, match=f"transfer t: {amount} cannot be booked"), record.transaction():
+        record.book(gate(record), [Transfer("t", "pool", "a", amount, "trade")])
+    assert record.last_gate() is None, "nothing half booked"
+
+
+def test_a_part_that_is_booked_already_is_harmless_and_the_rest_is_booked(record: Record) -> None:
+    transfers = [Transfer(f"t{i}", "pool", "a", i + 1, "trade") for i in range(3)]
+    with record.transaction():
+        closed = gate(record)
+        record.book(closed, transfers[:2])
+        record.book(closed, transfers)
+    assert record.transfers(closed.number) == transfers
+    with pytest.raises(RecordError, match="t1 is booked already"), record.transaction():
+        record.book(gate(record, 900), transfers[1:2])
+    assert record.last_gate_number() == 1
+
+
+def test_months_stand_beside_intervals(record: Record) -> None:
+    with record.transaction():
+        first = gate(record)
+        month = gate(record, kind=MONTH)
+        again = gate(record)
+        final = gate(record, state="final")
+    assert [(g.number, g.kind, g.revision, g.state) for g in record.gates(kind=None)] == [
+        (1, "interval", 0, "provisional"),
+        (2, "month", 0, "provisional"),
+        (3, "interval", 1, "corrected"),
+        (4, "interval", 2, "final"),
+    ]
+    assert list(record.gates()) == [first, again, final]
+    assert list(record.gates(after=1, kind=MONTH)) == [month]
+    assert record.last_gate() == final
+    assert record.last_gate(kind=MONTH) == month
+    assert (record.last_gate_number(), record.last_gate_number(MONTH), record.last_gate_number(None)) == (4, 2, 4)
+
+
+def test_gates_are_read_in_pages(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market.record.ledger.ROWS_PER_PAGE", 2)
+    with record.transaction():
+        numbers = [gate(record, 900 * i).number for i in range(5)]
+    assert [g.number for g in record.gates()] == numbers
+
+
+def reading(start: int, energy: int) -> Reading:
+    return Reading(1, 1, "o", start // 900, 0, start, 900, energy, 0, 0, energy, [], "")
+
+
+def test_a_correction_stands_instead_of_a_reading_and_the_newest_wins(record: Record) -> None:
+    with record.transaction():
+        record.add_reading("m1", reading(0, 10), b"")
+        record.add_reading("m1", reading(900, 20), b"")
+        options = {"reason": "read by hand", "author": "anna", "now": 2_000}
+        one = record.add_correction("m1", 900, 900, Registers(25, 0, 0, 25), **options)
+        two = record.add_correction("m2", 900, 900, Registers(5, 0, 0, 5), **options)
+        three = record.add_correction("m1", 900, 900, Registers(26, 0, 0, 26), **options)
+    horizon = record.horizon()
+    seen = [
+        {key: registers.import_wh for key, registers in record.registers(900, 900, horizon, corrections=n).items()}
+        for n in range(4)
+    ]
+    assert seen == [
+        {("m1", 0): 10, ("m1", 900): 20},
+        {("m1", 0): 10, ("m1", 900): 25},
+        {("m1", 0): 10, ("m1", 900): 25, ("m2", 900): 5},
+        {("m1", 0): 10, ("m1", 900): 26, ("m2", 900): 5},
+    ]
+    assert record.corrected(900, 900, horizon, 3) == {("m1", 900): 3, ("m2", 900): 2}
+    assert record.corrections_to(2) == [one, two]
+    assert record.corrections_to(3, after=2) == [three]
+    assert record.last_correction() == 3
+    assert set(record.sent(900, 900, horizon)) == {"m1"}, "what the meter sent is still there"
+
+
+def test_intervals_with_late_data_or_corrections_are_run_again(record: Record) -> None:
+    with record.transaction():
+        for start in (0, 900, 1800):
+            record.add_reading("m1", reading(start, 10), b"")
+        for start in (0, 900, 1800):
+            record.close_gate(start, 900, now=0, versions={}, horizon=3, inputs={})
+    assert record.gates_to_run_again(0) == []
+    with record.transaction():
+        record.add_correction("m1", 900, 900, Registers(9, 0, 0, 9), reason="r", author="a", now=0)
+    assert record.gates_to_run_again(0) == [900, 1800], "the interval it ends and the one it begins"
+    with record.transaction():
+        record.close_gate(900, 900, now=0, versions={}, horizon=3, inputs={}, corrections=1)
+        record.add_reading("m2", reading(0, 1), b"")
+    assert record.gates_to_run_again(0) == [0, 900, 1800]
+    assert record.gates_to_run_again(3, after_correction=1) == [0, 900]
+
+
+def test_the_chain_is_kept_in_order(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market.record.chained.ROWS_PER_PAGE", 2)
+    assert record.last_chain() is None
+    with record.transaction():
+        for i in range(1, 6):
+            record.add_chain(i, f"entry {i}", "sealed", f"{i:064x}", None if i % 2 else "signature")
+    assert [row.gate for row in record.chain_rows()] == [1, 2, 3, 4, 5]
+    assert [row.gate for row in record.chain_rows(after=3)] == [4, 5]
+    last = record.last_chain()
+    assert last is not None and (last.entry, last.signature) == ("entry 5", None)
+    assert record.chain_row(4) is not None and record.chain_row(9) is None
+    with pytest.raises(RecordError), record.transaction():
+        record.add_chain(5, "another", "", "", None)
+
+
+def test_whole_rows_in_the_order_they_were_stored(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("market.record.chained.ROWS_PER_PAGE", 2)
+    with record.transaction():
+        for i in range(5):
+            record.add_reading("m1", reading(900 * i, i), b"raw %d" % i)
+            assert record.last_row("reading") == i + 1
+        record.quarantine("forged", "topic", b"\x00\xff", 7, sealed=False)
+        record.advance_outbox("m1", "o", 2, 0)
+        record.count({"stored": 5})
+    assert [row[-1] for row in record.rows("reading", 1, 4)] == [b"raw 1", b"raw 2", b"raw 3"]
+    assert list(record.rows("quarantine", 0, record.last_row("quarantine"))) == [(1, 7, "forged", "topic", b"\x00\xff")]
+    assert [record.moving(table) for table in ("outbox", "held", "outcome")] == [
+        [("m1", "o", 0, 5)],
+        [("m1", "o", 2)],
+        [("stored", 5)],
+    ]

@@ -1,0 +1,116 @@
+"""The market closes months by itself, again after corrections, and never while something of them is missing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from market.record import Record
+from market.record.rows import MONTH
+from market.service.audit import audit
+from market.service.chain import Chain
+from market.service.gates import Gates
+from market.service.month_closing import MonthClosing, due
+from market.service.replay import replay
+from market.settlement.rules import Registers
+from tests.market.bodies import COMMUNITY, TARIFFS
+from tests.market.service.test_corrections import hear
+
+HALF_DAY_S, DAY_S = 43_200, 86_400
+MAY, JULY = (int(datetime(2026, month, 1, tzinfo=UTC).timestamp()) for month in (5, 7))
+SINCE = MAY + 29 * DAY_S
+"""The community begins two days before June."""
+BODIES: dict[str, Any] = {
+    "community": {**COMMUNITY, "timezone": "UTC", "interval_s": HALF_DAY_S},
+    "tariffs": TARIFFS,
+    "network": [{"node": "root", "parent": None, "limit_wh": None, "fee_per_kwh": "0"}],
+    "members": [
+        {"household": f"h{i}", "node": "root", "tariff": "standard",
+         "meters": [{"meter": f"m{i}", "kid": 1, "since": SINCE}]}
+        for i in range(2)
+    ],
+    "offers": {},
+}  # fmt: skip
+
+
+def registers(meter: str, step: int) -> Registers:
+    """One exports 3 kWh each half day, the other needs 2."""
+    return Registers(0, 3_000 * step, 3_000 * step, 0) if meter == "m0" else Registers(2_000 * step, 0, 0, 2_000 * step)
+
+
+@pytest.fixture
+def settled(tmp_path: Path) -> Path:
+    """Settled to the end of June."""
+    record = Record(tmp_path)
+    record.store_inputs(BODIES, now=0)
+    gates = Gates(record, 0.0, 0, Chain(record, tmp_path))
+    steps = range((JULY - SINCE) // HALF_DAY_S)
+    every = {(m, SINCE + step * HALF_DAY_S): registers(m, step + 1) for step in steps for m in ("m0", "m1")}
+    hear(record, gates, every, since=SINCE, length=HALF_DAY_S)
+    gates.tick(JULY, 0.0)
+    while gates.due(0.0):
+        gates.close_next()
+    record.close()
+    return tmp_path
+
+
+def close_at(store: Path, now: int) -> list[str]:
+    said: list[str] = []
+    closing = MonthClosing(store, said.append)
+    closing.look(now)
+    closing.stop(60)
+    return said
+
+
+def test_months_are_closed_in_order_some_days_after_their_end(settled: Path) -> None:
+    assert close_at(settled, JULY - 1) == ["month 2026-05 is closed: 2 bills"]
+    assert close_at(settled, JULY + 5 * DAY_S - 1) == []
+    assert close_at(settled, JULY + 5 * DAY_S) == ["month 2026-06 is closed: 2 bills"]
+    assert close_at(settled, JULY + 6 * DAY_S) == []
+    record = Record(settled)
+    assert [(gate.kind, gate.revision) for gate in record.gates(kind=MONTH)] == [(MONTH, 0), (MONTH, 0)]
+    assert sum(record.balances().values()) == 0
+    replay(record, lambda done, total: None)
+    audit(record, settled, lambda done, total: None)
+    record.close()
+
+
+def test_a_correction_closes_its_month_again_and_only_that(settled: Path) -> None:
+    close_at(settled, JULY + 5 * DAY_S)
+    record = Record(settled)
+    gates = Gates(record, 0.0, 0, Chain(record, settled))
+    last = JULY - HALF_DAY_S
+    with record.transaction():
+        wrong = registers("m1", (JULY - SINCE) // HALF_DAY_S)
+        record.add_correction(
+            "m1", last, HALF_DAY_S, wrong._replace(import_wh=wrong.import_wh - 500),
+            reason="a wrong reading", author="operator", now=JULY,
+        )  # fmt: skip
+    gates.now = JULY + 6 * DAY_S
+    assert [closed.gate.start for closed in gates.run_again()] == [last]
+    assert close_at(settled, JULY + 6 * DAY_S) == ["month 2026-06 is closed again, correction 1: 2 bills"]
+    assert due(record, JULY + 7 * DAY_S) == []
+    assert sum(record.balances().values()) == 0
+    replay(record, lambda done, total: None)
+    audit(record, settled, lambda done, total: None)
+    record.close()
+
+
+def test_what_stands_in_the_way_is_said_once_and_the_market_goes_on(
+    settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from market.billing import BillingError
+
+    def refuse(*_: object) -> None:
+        raise BillingError("no tariff of June")
+
+    monkeypatch.setattr("market.service.months.close", refuse)
+    said: list[str] = []
+    closing = MonthClosing(settled, said.append)
+    for day in (5, 6, 7):
+        closing.look(JULY + day * DAY_S)
+        closing.stop(60)
+    assert said == ["a month cannot be closed, the market goes on: no tariff of June"]

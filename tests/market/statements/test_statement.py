@@ -1,0 +1,182 @@
+"""What a household is handed: every figure of its bill, in both languages, the same bytes whenever it is made."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from market.record import Record
+from market.service import months
+from market.settlement.rules import Rules
+from market.statements.figures import amount, kwh, price, with_currency
+from market.statements.pdf import pdf
+from market.statements.statement import Statement, StatementError, statement
+from market.statements.table import COLUMNS, csv_text
+from market.statements.words import LANGUAGES, words
+from market.tariffs.amounts import money, money_text
+from tests.market.billed import JUNE, MAY, settle_months
+
+Closed = tuple[Rules, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Closed:
+    store = tmp_path_factory.mktemp("closed")
+    settle_months(store)
+    record = Record(store)
+    months.close(record, MAY, 1_780_000_000)
+    months.close(record, JUNE, 1_783_000_000)
+    _, rules, result = months.month_body(record, JUNE)
+    record.close()
+    return rules, result
+
+
+def made(closed: Closed, home: str, language: str = "en", revision: int | None = 0) -> Statement:
+    return statement(*closed, home, language, revision=revision, closed_at=1_783_000_000)
+
+
+def body(closed: Closed, home: str) -> dict[str, Any]:
+    return next(bill for bill in closed[1]["bills"] if bill["household"] == home)
+
+
+def rows(closed: Closed, home: str, language: str = "en") -> list[dict[str, str]]:
+    text = csv_text(made(closed, home, language), body(closed, home))
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_every_text_is_there_in_every_language_with_the_same_placeholders() -> None:
+    english, korean = (words(language) for language in LANGUAGES)
+    assert set(english) == set(korean)
+    for word, text in english.items():
+        fields = [sorted(re.findall(r"\{(\w+)\}", one)) for one in (text, korean[word])]
+        assert fields[0] == fields[1], word
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("home", ["kim", "park"])
+def test_sections_add_up_to_what_is_due(closed: Closed, home: str, language: str) -> None:
+    """In each section the last row is the sum of the others, and the total follows from the sections."""
+    found: dict[str, list[Decimal]] = {}
+    for row in rows(closed, home, language):
+        if row["amount"]:
+            found.setdefault(row["section"], []).append(Decimal(row["amount"]))
+    for section in ("supplier", "trades", "alone"):
+        assert sum(found[section][:-1]) == found[section][-1], section
+    assert found["total"][:2] == [found["supplier"][-1], found["trades"][-1]]
+    assert sum(found["total"][:-1]) == Decimal(money_text(body(closed, home)["total"]))
+
+
+def test_a_bill_in_figures(closed: Closed) -> None:
+    """Kim uses 180 kWh in June, 72 of them Park's at 200 won: blocks of 100 and 300 won and a tenth on top."""
+    bill = made(closed, "kim")
+    assert bill.title == "Electricity bill, June 2026"
+    assert ("Household", "김영희 (kim)") in bill.facts and ("Period", "1 June 2026 to 30 June 2026") in bill.facts
+    supplier = {row.what: (row.how, money_text(row.money)) for row in bill.tables[0].rows}
+    assert supplier["Energy, 0 to 100 kWh"] == ("100 kWh × 100", "10000")
+    assert supplier["Energy, above 100 kWh"] == ("8 kWh × 300", "2400")
+    assert supplier["vat"] == ("10 % of 12,900 rounded to 1", "1290")
+    assert supplier["Supplier’s bill"] == ("", "14190")
+    trades = {row.what: (row.how, money_text(row.money)) for row in bill.tables[1].rows}
+    assert trades["Bought"] == ("72 kWh × 200", "14400")
+    assert bill.headline == ("To pay", "28,590 won")
+    assert bill.verdict == (
+        "Without your neighbours: 37,950 won to pay. The community is worth 9,360 won to you this month."
+    )
+    assert bill.bars[0].parts == (("own roof", 0), ("neighbours", 72_000), ("supplier", 108_000))
+    assert bill.grids[0].rows == (("박민준", "72", "0"),)
+
+
+def test_korean_in_its_own_words(closed: Closed) -> None:
+    bill = made(closed, "park", "ko")
+    assert bill.title == "2026년 6월 전기요금 청구서"
+    assert bill.headline == ("받으실 금액", "23,450원")
+    assert ("기간", "2026년 6월 1일 ~ 2026년 6월 30일") in bill.facts
+    credits = next(grid for grid in bill.grids if grid.key == "credits")
+    assert credits.rows == (("실제", "0", "0", "0", "0"), ("공동체가 없었을 경우", "124", "0", "0", "244"))
+
+
+@pytest.mark.parametrize(
+    ("losses", "paid", "said"),
+    [
+        (0, 0, "nobody would have lost"),
+        (500, 500, "holds in full: members’ losses of 5 won were made good out of gains of 9 won"),
+        (1200, 900, "as far as the gains go: of losses of 12 won, 9 won could be made good out of gains of 9 won"),
+    ],
+)
+def test_the_bill_says_which_promise_holds(closed: Closed, losses: int, paid: int, said: str) -> None:
+    rules, result = closed
+    unit = money("0.01")
+    promise = {"kind": "month", "gains": 900 * unit, "losses": losses * unit, "paid": paid * unit}
+    bill = statement(rules, result | {"promise": promise}, "kim", "en", revision=0, closed_at=0)
+    title, texts = bill.texts[0]
+    assert title == "The promise" and said in texts[1]
+    assert "as far as the month’s gains of all members can pay for it" in texts[0]
+
+
+def test_a_month_so_far_is_not_called_a_bill_and_a_correction_is_numbered(closed: Closed) -> None:
+    assert made(closed, "kim", revision=None).title == "Electricity so far, June 2026: not a bill"
+    assert ("Bill number", "street/kim/2026-06, correction 2") in made(closed, "kim", revision=2).facts
+
+
+def test_missing_and_estimated_intervals_are_said(closed: Closed) -> None:
+    rules, result = closed
+    changed = [bill | {"heard": bill["heard"] - 3, "estimated": 2} for bill in result["bills"]]
+    bill = statement(rules, result | {"bills": changed}, "kim", "en", revision=0, closed_at=0)
+    texts = " ".join(bill.texts[1][1])
+    assert "3 intervals have no readings" in texts and "2 intervals are estimated" in texts
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_pdf_is_the_same_whenever_it_is_made(closed: Closed, language: str) -> None:
+    first = pdf(made(closed, "park", language))
+    assert first == pdf(made(closed, "park", language))
+    assert first.startswith(b"%PDF-") and len(first) < 200_000
+    assert b"PumasiBill" in first, "the font is in it"
+
+
+def test_many_partners_and_signs_the_font_lacks_fit(closed: Closed) -> None:
+    rules, result = closed
+    partners = [{"household": f"h{i:03d}", "bought_wh": 1_000 - i, "sold_wh": 0} for i in range(60)]
+    bills = [bill | {"partners": partners, "name": "똠방각하 \U0001f600"} for bill in result["bills"]]
+    bill = statement(rules, result | {"bills": bills}, "kim", "en", revision=0, closed_at=0)
+    assert len(bill.grids[0].rows) == 21 and bill.grids[0].rows[-1][0] == "40 others"
+    assert pdf(bill).startswith(b"%PDF-")
+    assert len([row for row in csv_text(bill, bills[0]).splitlines() if row.startswith("partner,")]) == 60
+
+
+def test_the_csv_has_the_same_columns_in_every_language(closed: Closed) -> None:
+    english, korean = (rows(closed, "kim", language) for language in LANGUAGES)
+    figures = [name for name in COLUMNS if name not in ("what", "how")]
+    assert [[row[name] for name in figures] for row in english] == [[row[name] for name in figures] for row in korean]
+    assert english[0] | {"section": "energy", "what": "consumption", "energy_kwh": "180"} == english[0]
+
+
+def test_who_was_no_member_has_no_bill(closed: Closed) -> None:
+    with pytest.raises(StatementError, match="household nobody is not in the community street"):
+        made(closed, "nobody")
+    rules, result = closed
+    others = [bill for bill in result["bills"] if bill["household"] != "kim"]
+    with pytest.raises(StatementError, match="household kim was no member in 2026-06"):
+        statement(rules, result | {"bills": others}, "kim", "en", revision=0, closed_at=0)
+
+
+def test_figures_as_people_read_them() -> None:
+    assert amount(money("1234567.5"), "EUR") == "1,234,567.50" and amount(money("-4697.5"), "KRW") == "–4,697.5"
+    assert amount(money("0.063275"), "EUR") == "0.063275"
+    assert (
+        with_currency(money("28370"), "KRW", "ko") == "28,370원"
+        and with_currency(money("3"), "CHF", "en") == "3.00 CHF"
+    )
+    assert kwh(1_234_500) == "1,234.5" and kwh(-20) == "–0.02" and price(-400) == "–0.004"
+
+
+def test_the_fonts_are_free_and_small() -> None:
+    folder = Path(__file__).parents[3] / "market" / "statements" / "fonts"
+    assert "SIL OPEN FONT LICENSE" in (folder / "OFL.txt").read_text()
+    assert sum(path.stat().st_size for path in folder.glob("*.woff")) < 2**20
