@@ -18,7 +18,7 @@ from unittest import mock
 
 import msgspec
 
-from benchmarks.settlement import LENGTH_S, START, _document, _read
+from benchmarks.settlement import LENGTH_S, START, document, read
 from market.proof.verify import check_proof
 from market.record import Record
 from market.service.chain import Chain
@@ -44,8 +44,8 @@ def main() -> None:
 
 def _measure(store: Path, homes: int) -> None:
     record = Record(store)
-    record.store_inputs(split(_document(homes)), now=0)
-    _read(record, homes)
+    record.store_inputs(split(document(homes)), now=0)
+    read(record, homes)
     gates = Gates(record, 0.0, 0, Chain(record, store))
     with mock.patch("market.service.gates.SOLVER", "curve"):
         for _ in range(CLOSURES):

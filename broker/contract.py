@@ -7,6 +7,7 @@ keeps the members' order, so ``mac`` can always be added as the last one (``brok
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +16,7 @@ MAX_PAYLOAD_BYTES = 1024
 MAX_REGISTER_WH = 2**53 - 1
 """Registers stay exact in every JSON reader."""
 
+_TOPICS_KEPT = 65_536
 _IDENTIFIER = re.compile(r"[a-z0-9-]{1,32}")
 
 Register = Annotated[int, msgspec.Meta(ge=0, le=MAX_REGISTER_WH)]
@@ -157,6 +159,7 @@ def reader_user(community: str) -> str:
     return f"{community}/_reader"
 
 
+@lru_cache(_TOPICS_KEPT)
 def parse_topic(name: str) -> tuple[str, str, str] | None:
     """(community, meter, what) of a meter's topic, or None when it is not one."""
     parts = name.split("/")

@@ -51,6 +51,19 @@ def meter_role(identity: Identity) -> dict[str, Any]:
     return _role(identity.user, [*reads, *_public(identity.community)], writes)
 
 
+def home_role(identity: Identity) -> dict[str, Any]:
+    """What the household's Home Assistant may: read its own meter, and say that it is there.
+
+    It asks for all discovery messages and is given its own meter's.
+    """
+    own = f"pumasi/1/{identity.user}"
+    reads = [f"{own}/{what}" for what in METER_WRITES]
+    found = f"homeassistant/sensor/{identity.community}_{identity.meter}/+/config"
+    role = _role(identity.home_user, reads, ["homeassistant/status"])
+    role["acls"] += [_acl("publishClientReceive", found), _acl("subscribePattern", "homeassistant/#")]
+    return role
+
+
 def market_role(community: str) -> dict[str, Any]:
     """What the market may: read what all meters say and the broker's own figures, write all of its community."""
     reads = [f"pumasi/1/{community}/+/{what}" for what in METER_WRITES]
@@ -77,6 +90,7 @@ def document(community: str, accounts: Accounts, identities: Iterable[Identity])
         (reader_role(community), accounts.reader),
     ]
     people += [(meter_role(identity), identity.password) for identity in let_in]
+    homes = [home_role(identity) for identity in let_in if identity.home_certificate]
     whole = {
         "defaultACLAccess": {
             "publishClientSend": False,
@@ -84,9 +98,12 @@ def document(community: str, accounts: Accounts, identities: Iterable[Identity])
             "subscribe": False,
             "unsubscribe": True,
         },
-        "clients": [_stored_client(role["rolename"], password) for role, password in people],
+        "clients": [
+            *(_stored_client(role["rolename"], password) for role, password in people),
+            *(_certified(role) for role in homes),
+        ],
         "groups": [],
-        "roles": [role for role, _ in people],
+        "roles": [*(role for role, _ in people), *homes],
     }
     return msgspec.json.encode(whole)
 
@@ -95,15 +112,26 @@ def let_in(identity: Identity) -> list[dict[str, Any]]:
     """The commands that give a meter its rights; those of an earlier role of its name are taken first."""
     role = meter_role(identity)
     client = {"username": identity.user, "password": identity.password, "roles": [{"rolename": role["rolename"]}]}
-    return [*throw_off(identity), {"command": "createRole", **role}, {"command": "createClient", **client}]
+    commands = [*throw_off(identity), {"command": "createRole", **role}, {"command": "createClient", **client}]
+    if identity.home_certificate:
+        home = home_role(identity)
+        commands += [{"command": "createRole", **home}, {"command": "createClient", **_certified(home)}]
+    return commands
+
+
+def let_home_in(identity: Identity) -> list[dict[str, Any]]:
+    """The commands that give the household's Home Assistant its rights."""
+    home = home_role(identity)
+    return [
+        *_deleted(identity.home_user),
+        {"command": "createRole", **home},
+        {"command": "createClient", **_certified(home)},
+    ]
 
 
 def throw_off(identity: Identity) -> list[dict[str, Any]]:
-    """The commands that end a meter's session and its rights."""
-    return [
-        {"command": "deleteClient", "username": identity.user},
-        {"command": "deleteRole", "rolename": identity.user},
-    ]
+    """The commands that end a meter's session and its rights, and those of the household's Home Assistant."""
+    return [*_deleted(identity.user), *_deleted(identity.home_user)]
 
 
 class Control:
@@ -186,8 +214,20 @@ def _public(community: str) -> list[str]:
 
 def _role(name: str, reads: Iterable[str], writes: Iterable[str]) -> dict[str, Any]:
     rules = [(kind, topic) for topic in reads for kind in READ] + [(kind, topic) for topic in writes for kind in WRITE]
-    acls = [{"acltype": kind, "topic": topic, "priority": 0, "allow": True} for kind, topic in rules]
-    return {"rolename": name, "acls": acls}
+    return {"rolename": name, "acls": [_acl(kind, topic) for kind, topic in rules]}
+
+
+def _acl(kind: str, topic: str) -> dict[str, Any]:
+    return {"acltype": kind, "topic": topic, "priority": 0, "allow": True}
+
+
+def _certified(role: dict[str, Any]) -> dict[str, Any]:
+    """A client without a password: its certificate alone lets it in."""
+    return {"username": role["rolename"], "roles": [{"rolename": role["rolename"]}]}
+
+
+def _deleted(name: str) -> list[dict[str, Any]]:
+    return [{"command": "deleteClient", "username": name}, {"command": "deleteRole", "rolename": name}]
 
 
 def _stored_client(user: str, password: str) -> dict[str, Any]:

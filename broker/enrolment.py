@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -35,14 +36,17 @@ class Token(msgspec.Struct, frozen=True):
     used_at: int | None = None
 
 
-def new_token(store: Path, meter: str, now: int) -> str:
-    """A token that enrols this meter within a week [``now`` is epoch s]; an older one of it ends."""
-    forget(store, meter)
-    token = base64.b32encode(secrets.token_bytes(TOKEN_BYTES)).decode().rstrip("=")
-    assert len(token) == TOKEN_LENGTH
+def new_tokens(store: Path, meters: Collection[str], now: int) -> dict[str, str]:
+    """For each meter a token that enrols it within a week [``now`` is epoch s]; older ones of it end."""
+    forget(store, meters)
     make_private_folder(_folder(store))
-    write_private(_path(store, token), msgspec.json.encode(Token(meter, now + LIFETIME_S)))
-    return token
+    tokens = {}
+    for meter in meters:
+        token = base64.b32encode(secrets.token_bytes(TOKEN_BYTES)).decode().rstrip("=")
+        assert len(token) == TOKEN_LENGTH
+        write_private(_path(store, token), msgspec.json.encode(Token(meter, now + LIFETIME_S)))
+        tokens[meter] = token
+    return tokens
 
 
 def redeem(store: Path, token: str, now: int) -> str:
@@ -60,10 +64,11 @@ def redeem(store: Path, token: str, now: int) -> str:
     return kept.meter
 
 
-def forget(store: Path, meter: str) -> None:
-    """End the meter's tokens that were not used."""
+def forget(store: Path, meters: Collection[str]) -> None:
+    """End the meters' tokens that were not used."""
+    ended = set(meters)
     for path, token in _kept(store):
-        if token.meter == meter and token.used_at is None:
+        if token.meter in ended and token.used_at is None:
             path.unlink()
 
 

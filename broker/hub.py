@@ -200,7 +200,7 @@ class Server(uvicorn.Server):
 
 
 def server(store: Path, app: Starlette) -> Server:
-    """Raises OSError or ssl.SSLError when certificate and key cannot be used."""
+    """Raises SiteError when certificate and key cannot be used."""
     folder = site.directory(store)
     config = uvicorn.Config(
         app,
@@ -219,7 +219,10 @@ def server(store: Path, app: Starlette) -> Server:
         h11_max_incomplete_event_size=8192,
         timeout_graceful_shutdown=1,
     )
-    config.load()
+    try:
+        config.load()
+    except OSError as error:
+        raise SiteError(f"{folder / 'server.pem'} and its key: {error}") from None
     assert config.ssl is not None
     config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     return Server(config)

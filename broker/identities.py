@@ -35,7 +35,7 @@ class Identity(msgspec.Struct, frozen=True):
     """One meter. ``key`` is hexadecimal, of generation ``kid``; ``superseded`` are serials that end at the handover.
 
     ``revoked_at`` [epoch s] is None while it may in. ``password`` is for the loopback listener, ``label_password`` for
-    the meter's own access point.
+    the meter's own access point. ``home_certificate`` is the household's own Home Assistant's, empty for none.
     """
 
     community: str
@@ -50,12 +50,18 @@ class Identity(msgspec.Struct, frozen=True):
     created_at: int
     settings: dict[str, Any] = {}
     superseded: list[int] = []
+    home_certificate: str = ""
     handed_over_at: int | None = None
     revoked_at: int | None = None
 
     @property
     def user(self) -> str:
         return user(self.community, self.meter)
+
+    @property
+    def home_user(self) -> str:
+        """The household's Home Assistant; no meter's name holds a point."""
+        return f"{self.user}.home"
 
     @property
     def serial(self) -> int:
@@ -138,6 +144,22 @@ def with_new_certificate(store: Path, identity: Identity) -> Identity:
     return renewed
 
 
+def issue_home(store: Path, identity: Identity) -> tuple[Identity, bytes]:
+    """A certificate for the household's Home Assistant, saved, and its key in PEM, which is not; an older one ends."""
+    if identity.home_certificate:
+        revoke_serials(store, _home_serials(identity), int(site.now().timestamp()))
+    key = certificates.new_key()
+    certificate = certificates.client_certificate(site.authority(store), identity.home_user, key, site.now())
+    issued = msgspec.structs.replace(identity, home_certificate=certificates.pem(certificate).decode())
+    save(store, issued)
+    return issued, certificates.key_pem(key)
+
+
+def _home_serials(identity: Identity) -> list[int]:
+    pem = identity.home_certificate
+    return [certificates.read_certificate(pem.encode()).serial_number] if pem else []
+
+
 def handed_over(store: Path, meter: str) -> None:
     """Note that the meter holds its identity now, and revoke the certificates it held before. Raises SiteError."""
     with changing(store):
@@ -151,8 +173,8 @@ def handed_over(store: Path, meter: str) -> None:
 def revoke(store: Path, identity: Identity) -> Identity:
     """Mark it revoked and put its certificates on the revocation list. The caller tells the running broker."""
     at = int(site.now().timestamp())
-    revoke_serials(store, [*identity.superseded, identity.serial], at)
-    revoked = msgspec.structs.replace(identity, revoked_at=at, superseded=[])
+    revoke_serials(store, [*identity.superseded, identity.serial, *_home_serials(identity)], at)
+    revoked = msgspec.structs.replace(identity, revoked_at=at, superseded=[], home_certificate="")
     save(store, revoked)
     return revoked
 

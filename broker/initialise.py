@@ -11,8 +11,8 @@ import msgspec
 from broker import certificates, mosquitto, site
 from broker.certificates import Authority
 from broker.contract import market_user
+from broker.prepared import mosquitto_files
 from broker.private_files import make_private_folder, write_private
-from broker.serve import write_mosquitto_files
 from broker.site import Accounts, Site, SiteError
 
 
@@ -59,7 +59,7 @@ def initialise(store: Path, wanted: Site) -> list[str]:
         site.save(store, wanted)
     program = mosquitto.find()
     if program is not None and not (folder / "mosquitto.conf").exists():
-        write_mosquitto_files(store, wanted, program)
+        mosquitto_files(store, wanted, program)
         made.append("configuration of Mosquitto")
     return made
 

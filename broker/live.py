@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from broker import dynamic_security, serve, site
+from broker import dynamic_security, prepared, site
 from broker.dynamic_security import Control, ControlError
 from broker.identities import Identity, changing
 from broker.running import running
@@ -24,6 +24,10 @@ class Live:
     def let_in(self, issued: Sequence[Identity]) -> None:
         self._tell([command for one in issued for command in dynamic_security.let_in(one)], ())
 
+    def let_home_in(self, identity: Identity) -> None:
+        """The household's Home Assistant, beside its meter."""
+        self._tell(dynamic_security.let_home_in(identity), ())
+
     def throw_off(self, revoked: Sequence[Identity]) -> None:
         """End their sessions now. The revocation list keeps them out from the next look the broker takes at it."""
         self._tell([command for one in revoked for command in dynamic_security.throw_off(one)], revoked)
@@ -37,7 +41,7 @@ class Live:
         if now is None:
             return
         if now.kind == "embedded":
-            serve.write_embedded_files(self._store)
+            prepared.embedded_files(self._store)
             return
         place = site.load(self._store)
         try:

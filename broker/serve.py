@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import os
+import re
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from broker import access, dynamic_security, hub, identities, mosquitto, passwords, renewal, site
-from broker.contract import market_user, reader_user
-from broker.private_files import write_private
+from broker import hub, mosquitto, prepared, renewal, site
 from broker.refusals import Refusals
 from broker.run import HOST, ROOT, START_TIMEOUT_S, STOP_TIMEOUT_S, accepts, raise_open_files
 from broker.running import Kind, alone
@@ -32,6 +31,7 @@ LOOK_S = 0.25
 RENEW_LOOK_S = 86_400.0
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1
+TAIL_LINES = 5
 
 Say = Callable[[str], None]
 
@@ -52,93 +52,131 @@ def serve(store: Path, say: Say) -> int:
     with alone(store, kind) as ready:
         renewal.renew_if_due(store, say)
         site.revocation_list(store)  # Mosquitto would open its ports before it finds that it cannot read it
-        refusals = Refusals(store)
         command = _mosquitto(store, place, program) if program else _embedded(store, place)
         places = [(HOST, place.loopback_port), *([(place.bind or HOST, place.port)] if program else [])]
         for host, port in places:
             if accepts(port, host):
                 raise SiteError(f"port {port} on {host} is taken")
+        refusals = Refusals(store)
         try:
             with hub.listen(place.bind if program else HOST, place.hub_port) as listener:
                 server = hub.server(store, hub.application(store, refusals.add, say))
-                return asyncio.run(_run(store, kind, command, places, server, listener, refusals, ready, say))
-        except (OSError, ssl.SSLError) as error:
-            raise SiteError(f"{site.directory(store) / 'server.pem'}: {error}") from None
+                serving = _Serving(store, place, kind, places, server, refusals, say)
+                return asyncio.run(serving.run(command, listener, ready))
         finally:
             refusals.save(now=True)
 
 
-def write_embedded_files(store: Path) -> tuple[Path, Path]:
-    """Passwords and access list of the embedded broker, which reads them again when they change."""
-    place, folder = site.load(store), site.directory(store)
-    kept = site.accounts(store)
-    accounts = {market_user(place.community): kept.market, reader_user(place.community): kept.reader}
-    accounts |= {one.user: one.password for one in identities.every(store) if one.revoked_at is None}
-    files = folder / "passwords", folder / "acl"
-    write_private(files[0], passwords.password_file(accounts))
-    write_private(files[1], access.access_list(place.community))
-    return files
-
-
 def _mosquitto(store: Path, place: Site, program: Path) -> list[str]:
     """The command that runs Mosquitto; its files are made anew from what is known. Raises SiteError."""
-    write_mosquitto_files(store, place, program)
+    prepared.mosquitto_files(store, place, program)
     return [str(program), "-c", str(site.directory(store) / "mosquitto.conf")]
 
 
-def write_mosquitto_files(store: Path, place: Site, program: Path) -> None:
-    """mosquitto.conf and dynamic-security.json. Raises SiteError when Mosquitto lacks the plugin."""
-    plugin = mosquitto.find_plugin(program)
-    if plugin is None:
-        raise SiteError(f"{program}: its plugin {mosquitto.PLUGIN} is missing; it comes with Mosquitto 2.0 and newer")
-    folder, accounts = site.directory(store), site.accounts(store)
-    root = os.geteuid() == 0
-    settings = mosquitto.secure_configuration(folder.resolve(), plugin, place, root=root)
-    rules = dynamic_security.document(place.community, accounts, identities.every(store))
-    write_private(folder / "mosquitto.conf", settings)
-    write_private(folder / "dynamic-security.json", rules)
-
-
 def _embedded(store: Path, place: Site) -> list[str]:
-    password_file, acl_file = write_embedded_files(store)
+    password_file, acl_file = prepared.embedded_files(store)
     files = ["--passwords", str(password_file.resolve()), "--acl", str(acl_file.resolve())]
     return [sys.executable, "-P", "-m", "broker.embedded", "--port", str(place.loopback_port), *files]
 
 
-async def _run(
-    store: Path,
-    kind: Kind,
-    command: list[str],
-    places: list[tuple[str, int]],
-    server: hub.Server,
-    listener: socket.socket,
-    refusals: Refusals,
-    ready: Callable[[], None],
-    say: Say,
-) -> int:
-    place = site.load(store)
-    stopping = asyncio.Event()
-    for number in STOPS:
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    tail: deque[str] = deque(maxlen=5)
-    process = _start(command)
-    reader = threading.Thread(target=_read_log, args=(process, refusals, say, tail), daemon=True)
-    reader.start()
-    serving = asyncio.create_task(server.serve([listener]))
-    try:
-        await _until_accepting(process, places, tail, stopping)
-        if stopping.is_set():
-            return 0
-        ready()
-        say(_welcome(place, kind))
-        return await _watch(store, kind, process, server, serving, refusals, stopping, tail, say)
-    finally:
-        server.should_exit = True
-        await _stop(process)
-        await asyncio.wait([serving], timeout=STOP_TIMEOUT_S)
-        reader.join(1)
+@dataclass
+class _Serving:
+    """The broker's process and the hub, side by side."""
+
+    store: Path
+    place: Site
+    kind: Kind
+    places: list[tuple[str, int]]
+    server: hub.Server
+    refusals: Refusals
+    say: Say
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+
+    async def run(self, command: list[str], listener: socket.socket, ready: Callable[[], None]) -> int:
+        """Start both, tell ``ready`` and keep them until a signal (0), or until one ends (1). Raises SiteError."""
+        stopping = asyncio.Event()
+        for number in STOPS:
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        process = _start(command)
+        reader = threading.Thread(target=self._read_log, args=(process,), daemon=True)
+        reader.start()
+        hub_task = asyncio.create_task(self.server.serve([listener]))
+        try:
+            await self._until_accepting(process, stopping)
+            if stopping.is_set():
+                return 0
+            ready()
+            self.say(_welcome(self.place, self.kind))
+            return await self._watch(process, hub_task, stopping)
+        finally:
+            self.server.should_exit = True
+            await _stop(process)
+            await asyncio.wait([hub_task], timeout=STOP_TIMEOUT_S)
+            reader.join(1)
+            assert process.stderr is not None
+            process.stderr.close()
+
+    def _read_log(self, process: subprocess.Popen[bytes]) -> None:
+        """Count what the broker says it refused, and tell what is unusual."""
         assert process.stderr is not None
-        process.stderr.close()
+        for raw in process.stderr:
+            line = raw.decode(errors="replace").strip()
+            unusual = self.refusals.read_line(re.sub(r"^\d+: ", "", line))
+            if unusual:
+                self.tail.append(unusual)
+                self.say(f"broker: {unusual}")
+
+    async def _until_accepting(self, process: subprocess.Popen[bytes], stopping: asyncio.Event) -> None:
+        """Raises SiteError when the broker ends, or does not accept connections in time."""
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while not all(accepts(port, host) for host, port in self.places):
+            if stopping.is_set():
+                return
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                await asyncio.sleep(LOOK_S)  # until its last words are read
+                raise SiteError(f"the broker does not start: {self._reason()}")
+            await asyncio.sleep(0.02)
+
+    async def _watch(
+        self, process: subprocess.Popen[bytes], hub_task: asyncio.Task[None], stopping: asyncio.Event
+    ) -> int:
+        """Until a signal (0), or until broker or hub end (1); takes in files that change."""
+        seen = _stamps(self.store)
+        renew_s = time.monotonic() + RENEW_LOOK_S
+        while not stopping.is_set():
+            if process.poll() is not None:
+                self.say(f"the broker has ended, status {process.returncode}: {self._reason()}")
+                return 1
+            if hub_task.done():
+                self.say(f"the hub has ended: {hub_task.exception() or 'it says nothing'}")
+                return 1
+            if time.monotonic() > renew_s:
+                renew_s += RENEW_LOOK_S
+                await asyncio.to_thread(renewal.renew_if_due, self.store, self.say)
+            stamps = _stamps(self.store)
+            if stamps != seen:
+                seen = stamps
+                self._read_again(process)
+            await asyncio.to_thread(self.refusals.save)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), LOOK_S)
+        self.say("stopping")
+        return 0
+
+    def _read_again(self, process: subprocess.Popen[bytes]) -> None:
+        try:
+            self.server.load_certificate(self.store)
+        except OSError as error:
+            self.say(f"{site.directory(self.store) / 'server.pem'}: not taken in: {error}")
+            return
+        if self.kind == "mosquitto":
+            process.send_signal(signal.SIGHUP)
+        self.say("certificate and revocation list are read again")
+
+    def _reason(self) -> str:
+        """The first of the broker's last lines that calls itself an error; the last one where none does."""
+        lines = list(self.tail) or ["it says nothing"]
+        return next((line for line in lines if line.startswith("Error")), lines[-1])
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
@@ -161,70 +199,6 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _read_log(process: subprocess.Popen[bytes], refusals: Refusals, say: Say, tail: deque[str]) -> None:
-    assert process.stderr is not None
-    for raw in process.stderr:
-        line = raw.decode(errors="replace").strip().partition(": ")[2] or raw.decode(errors="replace").strip()
-        unusual = refusals.read_line(line)
-        if unusual:
-            tail.append(unusual)
-            say(f"broker: {unusual}")
-
-
-async def _until_accepting(
-    process: subprocess.Popen[bytes], places: list[tuple[str, int]], tail: deque[str], stopping: asyncio.Event
-) -> None:
-    """Raises SiteError when the broker ends, or does not accept connections in time."""
-    deadline_s = time.monotonic() + START_TIMEOUT_S
-    while not all(accepts(port, host) for host, port in places):
-        if stopping.is_set():
-            return
-        if process.poll() is not None or time.monotonic() > deadline_s:
-            await asyncio.sleep(0.1)
-            raise SiteError(f"the broker does not start: {_reason(tail)}")
-        await asyncio.sleep(0.02)
-
-
-async def _watch(
-    store: Path,
-    kind: Kind,
-    process: subprocess.Popen[bytes],
-    server: hub.Server,
-    serving: asyncio.Task[None],
-    refusals: Refusals,
-    stopping: asyncio.Event,
-    tail: deque[str],
-    say: Say,
-) -> int:
-    """Until a signal (0), or until broker or hub end (1); takes in files that change."""
-    seen = _stamps(store)
-    renew_s = time.monotonic() + RENEW_LOOK_S
-    while not stopping.is_set():
-        if process.poll() is not None:
-            say(f"the broker has ended, status {process.returncode}: {_reason(tail)}")
-            return 1
-        if serving.done():
-            say(f"the hub has ended: {serving.exception() or 'it says nothing'}")
-            return 1
-        if time.monotonic() > renew_s:
-            renew_s += RENEW_LOOK_S
-            await asyncio.to_thread(renewal.renew_if_due, store, say)
-        stamps = _stamps(store)
-        if stamps != seen:
-            seen = stamps
-            server.load_certificate(store)
-            if kind == "mosquitto":
-                process.send_signal(signal.SIGHUP)
-            say("certificate and revocation list are read again")
-        await asyncio.to_thread(refusals.save)
-        try:
-            await asyncio.wait_for(stopping.wait(), LOOK_S)
-        except TimeoutError:
-            continue
-    say("stopping")
-    return 0
-
-
 def _stamps(store: Path) -> list[tuple[int, int]]:
     """What changes with the files that broker and hub have read."""
     states = [(site.directory(store) / name).stat() for name in ("server.pem", "crl.pem")]
@@ -239,12 +213,6 @@ async def _stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             await asyncio.to_thread(process.wait)
-
-
-def _reason(tail: deque[str]) -> str:
-    """The first of the last lines that calls itself an error; the last one where none does."""
-    lines = list(tail) or ["it says nothing"]
-    return next((line for line in lines if line.startswith("Error")), lines[-1])
 
 
 def _welcome(place: Site, kind: Kind) -> str:

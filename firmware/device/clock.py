@@ -36,6 +36,8 @@ _PROBLEMS_MOST = 8
 _SECOND_ANSWER_S = 2
 _AGREE_MS = 250
 _LINE_BYTES = 64
+# closed intervals that end so far ahead of the servers' time, for so long, were closed by a wrong time
+_ASTRAY_MS = 86_400_000
 
 
 def log(text: str) -> None:
@@ -133,6 +135,8 @@ class NtpClock:
         self._mark = None  # type: tuple[int, int] | None
         self._bound_ms = 0
         self._floor_ms = 0
+        # since when the servers have said that the floor is days ahead
+        self._astray_at_ms = None  # type: int | None
         self.refused = 0
         # said since the last answer
         self._problems = []
@@ -164,7 +168,10 @@ class NtpClock:
         return error_ms is None or error_ms > DOUBTFUL_MS
 
     def now_ms(self) -> "int | None":
-        """Epoch milliseconds; None before the first sync. It never goes back over the end of a closed interval."""
+        """Epoch milliseconds; None before the first sync. It does not go back over the end of a closed interval.
+
+        But for one case: that end is more than a day ahead, and all answers of a whole day say so.
+        """
         return None if self._base_ms is None else max(self._time_ms(self._elapsed()), self._floor_ms)
 
     def closed(self, end_s: int) -> None:
@@ -203,7 +210,12 @@ class NtpClock:
             self._step(first)
             return True
         await asyncio.sleep(_SECOND_ANSWER_S)
-        second = await self._answer()
+        second = None
+        # another server; the same once more where no other answers: one that is dead must not leave the meter timeless
+        for _ in self._servers:
+            second = await self._answer()
+            if second is not None:
+                break
         if second is None:
             return False
         between_ms = self._ticks.ticks_diff(second.ticks_ms, first.ticks_ms)
@@ -276,9 +288,22 @@ class NtpClock:
         self._base_at_ms = elapsed_ms
         self._slew_ms = slew_ms
         self._bound_ms = answer.round_trip_ms // 2
+        self._doubt_floor(told_ms, elapsed_ms)
         # this first: TLS begins with the event
         set_rtc(told_ms // 1000)
         self.synced.set()
+
+    def _doubt_floor(self, told_ms: int, elapsed_ms: int) -> None:
+        """Servers that were years ahead for a minute must not stop the meter for years."""
+        if self._floor_ms - told_ms <= _ASTRAY_MS:
+            self._astray_at_ms = None
+        elif self._astray_at_ms is None:
+            self._astray_at_ms = elapsed_ms
+            log("clock: intervals are closed that end %d s ahead" % ((self._floor_ms - told_ms) // 1000))
+        elif elapsed_ms - self._astray_at_ms > _ASTRAY_MS:
+            log("clock: they were closed by a wrong time")
+            self._astray_at_ms = None
+            self._floor_ms = 0
 
     def _track(self, true_ms: int, elapsed_ms: int) -> None:
         """Compares the ticks with the answers' time, over an hour or more."""

@@ -14,6 +14,8 @@ ROUND_MS = 5000
 SAVE_S = 60
 # an interval closed this long after its end has other energy in it
 LATE_S = 30
+# the clock has given up a time that was so far ahead (see NtpClock.now_ms)
+_ASTRAY_S = 86_400
 # a long absence is many intervals: others must get a turn
 _STEP_MOST = 16
 # no connection carries more, unless `limits.power_w` says so: what a counter moves faster is another meter's
@@ -93,10 +95,20 @@ class Intervals:
             self._closed = tuple(self._metering.registers)
             self._save(now_s)
             return []
+        if not self._exact and now_s + _ASTRAY_S < self._closed_s:
+            # no record is of the time that is gone, and what flowed meanwhile is in the next one
+            self._closed_s = now_s - now_s % self._length_s
+            self._closed = tuple(self._metering.registers)
+            self._metering.disturbed = True
+            return []
         flags = self._flags
         if clock is not None and clock.doubtful:
             flags |= flag_bit("clock")
         return await self._close(now_s, flags)
+
+    def save(self) -> None:
+        """Before a restart that is no power cut: what was counted since the last record is not to be lost."""
+        self._save(self._began_s)
 
     def sensor_states(self) -> "dict[str, str]":
         """ "ok", or what is wrong in at most 40 characters, by role; a second sensor of a role has a number."""

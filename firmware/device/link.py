@@ -24,6 +24,8 @@ _GOOD_MS = 10_000
 _DOUBT = 8
 # how long TLS waits for the time before it looks after the radio again
 _TIME_S = 60
+# a record that begins so much later than now
+ASTRAY_S = 86_400
 # connections in a row that ended on a discovery message
 _SUSPICIONS_MOST = 2
 
@@ -197,11 +199,11 @@ class Link:
         self._sent = max(self._sent, outbox.acknowledged)
         while self._sent < outbox.next_seq and self._sent - outbox.acknowledged < IN_FLIGHT:
             record = outbox.read(self._sent)
-            if record is None:
+            if record is None or self._is_astray(record):
                 # Only when everything before it is acknowledged may `first` step over a spoiled record.
                 if self._sent > outbox.acknowledged:
                     break
-                log("link: record %d is spoiled" % self._sent)
+                log("link: record %d is given up: %s" % (self._sent, "spoiled" if record is None else "a wrong time"))
                 outbox.skip(self._sent)
                 self._sent = outbox.acknowledged
                 continue
@@ -210,6 +212,11 @@ class Link:
             payload = messages.reading(self._configuration, outbox.id, outbox.first, record)
             self._sent += 1
             await client.publish(topic, payload)
+
+    def _is_astray(self, record) -> bool:
+        """Of a time that was wrong: the market would not take it for years, nor anything behind it."""
+        now_ms = self._clock.now_ms()
+        return now_ms is not None and record.start > now_ms // 1000 + ASTRAY_S
 
     def _rewind_if_silent(self) -> None:
         if self._sent <= self._outbox.acknowledged:

@@ -22,6 +22,10 @@ CONFIGURATION = "config.json"
 ENROLLED = "enrolled.new"
 PUBLIC_TIME = "pool.ntp.org"
 
+# boots in a row that did not become healthy before the sensors of the market's message are doubted; fewer than
+# those after which the boot stage doubts a version that has proven itself
+SENSORS_BOOTS = 5
+
 # exit statuses; to a board each of them is a restart
 ENDED, FAILED, MISCONFIGURED, RESTART = range(4)
 
@@ -55,6 +59,7 @@ class Meter:
     def __init__(self, config: Configuration, watchdog: Watchdog) -> None:
         self.config = config
         self.remote = Remote(config, Slots("settings"))
+        self.trial = Trial()
         sensors = self._make_sensors()
         if config.clock == "conductor":
             self.clock = ConductorClock(sys.stdin.buffer)
@@ -67,7 +72,6 @@ class Meter:
         self.radio = _make_radio(config)
         self.display = self._make_display()
         self.link = Link(config, self.outbox, self.clock, self.radio, self._ready, self.status, self._hear)
-        self.trial = Trial()
         self.updates = Updates(self.remote, self.trial, self._fetch)
         self.remote.on_change = self.updates.wake
         self._watchdog = watchdog
@@ -75,21 +79,28 @@ class Meter:
 
     async def run(self) -> int:
         """The exit status."""
-        linked = asyncio.create_task(self.link.run())
-        tasks = [linked] + [asyncio.create_task(work) for work in self._others()]
+        vital = [asyncio.create_task(self.link.run())]
+        if self.config.clock == "ntp":
+            vital.append(asyncio.create_task(self.clock.run()))
+        tasks = vital + [asyncio.create_task(work) for work in self._others()]
         part = -1
         try:
             while not (self._enrolled or self.remote.restart or self.updates.restart or self.trial.restart):
                 now_s = await self.clock.tick()
                 if now_s is None:
                     return ENDED
-                if linked.done():
-                    # its own traceback is above; a meter that cannot send must not look alive
-                    raise RuntimeError("the link ended")
+                if any(task.done() for task in vital):
+                    # its own traceback is above; a meter that cannot send or tell the time must not look alive
+                    raise RuntimeError("the link or the clock ended")
                 if now_s // self.config.interval_s != part:
                     part = now_s // self.config.interval_s
                     self.link.tick()
                 await self._measure(now_s)
+            try:
+                self.intervals.save()
+            except OSError as error:
+                # the last record stands
+                log("meter: not saved: " + str(error))
             log("meter: starts again")
             return RESTART
         finally:
@@ -130,8 +141,7 @@ class Meter:
             await asyncio.sleep_ms(0)
 
     def _others(self):
-        """What runs beside metering and the link."""
-        yield self.clock.run()
+        """What runs beside metering, the link and the clock."""
         yield self.updates.run()
         if self.display is not None:
             yield self.display.run()
@@ -148,6 +158,9 @@ class Meter:
         self._enrolled = True
 
     def _make_sensors(self) -> list:
+        if self.trial.boots > SENSORS_BOOTS and self.remote.undo_sensors():
+            # a pin that the board needs itself ends in a restart, not in an error
+            self.remote.refuse("config", "with these sensors it never became healthy")
         try:
             return _sensors(self.config)
         except ConfigurationError as error:

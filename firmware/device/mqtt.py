@@ -13,6 +13,7 @@ import time
 from dial import close, dial, why
 
 MESSAGE_BYTES = 2048
+_PASSED_MOST_BYTES = 65_536
 IN_FLIGHT = 40
 # how often it is looked whether answers are overdue
 WATCH_MS = 2000
@@ -169,10 +170,8 @@ class Client:
             length = await self._read_length()
             self._heard_ms = time.ticks_ms()
             if length > MESSAGE_BYTES:
-                if kind & 0x06:
-                    raise ProtocolError("a message of %d bytes" % length)
                 self.oversized += 1
-                await self._skip(length)
+                await self._pass_over(kind, length)
                 continue
             body = await reader.readexactly(length) if length else b""
             await self._handle(kind, body)
@@ -187,6 +186,23 @@ class Client:
             if byte < 0x80:
                 return length
         raise ProtocolError("a length without end")
+
+    async def _pass_over(self, kind: int, length: int) -> None:
+        """Confirms it unread: a retained message comes with each connection, and must not end each of them."""
+        reader = self._reader
+        assert reader is not None
+        packet_id = None
+        if kind & 0x06:
+            topic = await reader.readexactly(2)
+            topic_bytes = topic[0] << 8 | topic[1]
+            if kind & 0xF6 != _PUBLISH | 0x02 or length > _PASSED_MOST_BYTES or topic_bytes + 4 > length:
+                raise ProtocolError("a message of %d bytes" % length)
+            await self._skip(topic_bytes)
+            packet_id = await reader.readexactly(2)
+            length -= topic_bytes + 4
+        await self._skip(length)
+        if packet_id is not None:
+            await self._write(bytes((_PUBACK, 2)) + packet_id)
 
     async def _skip(self, length: int) -> None:
         reader = self._reader

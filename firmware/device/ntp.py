@@ -9,9 +9,10 @@ import time
 from collections import namedtuple
 
 PORT = 123
-# younger than this firmware, and nothing but nonsense is further away: 2026-01-01 to 2100-01-01
+# younger than this firmware, and nothing but nonsense is further away: 2026-01-01 to 2068-01-01. Soon after it an ESP32
+# counts more seconds since 2000 than its calendar takes, and would raise OverflowError.
 LEAST_S = 1767225600
-MOST_S = 4102444800
+MOST_S = 3092601600
 
 _TIMEOUT_MS = 3000
 _LOOK_MS = 5

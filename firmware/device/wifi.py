@@ -9,6 +9,7 @@ JOIN_TIMEOUT_MS = 20_000
 OWN_ADDRESS = "192.168.4.1"
 STATIONS_MOST = 4
 NETWORKS_MOST = 20
+HOSTNAME_MOST = 32
 
 _STEP_MS = 200
 _RESTART_MS = 500
@@ -44,7 +45,8 @@ class Wifi:
     def __init__(self, ssid: "str | None", password: "str | None", hostname: str = "pumasi") -> None:
         self._ssid = ssid
         self._password = password
-        self._hostname = hostname
+        # more is a ValueError
+        self._hostname = hostname[:HOSTNAME_MOST]
         self._station = None
         # one who joins at a time: the link, or somebody who tries another network
         self._lock = asyncio.Lock()

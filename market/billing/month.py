@@ -102,7 +102,7 @@ def close_month(
 ) -> MonthSettled:
     """Bill a month.
 
-    ``rules`` are those in force when it closes, ``intervals`` its newest results in order of time, ``before`` each
+    ``rules`` are those the month is billed by, ``intervals`` its newest results in order of time, ``before`` each
     household's credits from earlier months. Raises BillingError for a month without data, TariffError when a tariff
     does not hold for all of it, SettlementError when the money does not come out, which is a defect.
     """
@@ -153,7 +153,7 @@ def _postings(households: Iterable[HouseholdMonth], netting: Netting | None) -> 
         use = household.use
         account = household_account(use.member.household)
         if netting is not None:
-            postings.append(Posting(account, TRADE, use.trade_money))
+            postings.append(Posting(account, TRADE, netting.money.get(use.member.household, 0)))
         postings.append(Posting(account, INVOICE, -household.own.total - use.residual_money))
         postings.append(Posting(account, ROUNDING, -household.rounding_due))
         postings.append(Posting(account, TRUE_UP, household.true_up))

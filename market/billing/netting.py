@@ -54,9 +54,10 @@ def net_month(
     """Clear the month. ``uses`` are by household, in order of id. Raises SettlementError without a witness."""
     orders = [order for use in uses.values() for order in _orders(use, month, before.get(use.member.household))]
     rank = {household: place for place, household in enumerate(uses)}
+    places = _places(rules, uses)
     book = Book(
         interval=np.zeros(len(orders), dtype=np.int64),
-        node=np.array([uses[order.household].member.node for order in orders], dtype=np.int64),
+        node=np.array([places[order.household] for order in orders], dtype=np.int64),
         sell=np.array([order.sell for order in orders], dtype=bool),
         price_ticks=np.array([order.price_ticks for order in orders], dtype=np.int64),
         energy_wh=np.array([order.energy_wh for order in orders], dtype=np.int64),
@@ -85,6 +86,14 @@ def net_month(
     )
 
 
+def _places(rules: Rules, uses: Mapping[str, HouseholdUse]) -> dict[str, int]:
+    """Each household's node in the network of ``rules``; the root where it and its node have left."""
+    known = {member.household: member.node for member in rules.members}
+    root = int(np.flatnonzero(rules.network.parent < 0)[0])
+    named = {name: place for place, name in enumerate(rules.nodes)}
+    return {household: known.get(household, named.get(use.node, root)) for household, use in uses.items()}
+
+
 def traded(netting: Netting, uses: Mapping[str, HouseholdUse]) -> None:
     """Put what was traded into the households' months."""
     for order, accepted_wh in zip(netting.orders, netting.accepted_wh, strict=True):
@@ -106,13 +115,13 @@ def traded(netting: Netting, uses: Mapping[str, HouseholdUse]) -> None:
 
 
 def _orders(use: HouseholdUse, month: Month, before: CarryOver | None) -> Iterator[Order]:
-    """A household's kWh at what they are worth, within its own limits."""
-    member, credits = use.member, before.own if before else ()
-    if use.export_wh:
-        for step in selling(use.tariff, month, use.import_wh, use.export_wh, credits):
+    """A household's kWh at what they are worth, within its own limits; what intervals have traded is not there."""
+    member, credits, left = use.member, before.own if before else (), use.usage()
+    if left.fed_in_wh > 0:
+        for step in selling(use.tariff, month, left.supplied_wh, left.fed_in_wh, credits):
             least = step.ticks if member.min_sell_ticks is None else max(step.ticks, member.min_sell_ticks)
             yield Order(member.household, True, least, step.energy_wh)
-    elif use.import_wh:
-        for step in buying(use.tariff, month, use.import_wh, credits=credits):
+    elif left.supplied_wh > 0:
+        for step in buying(use.tariff, month, left.supplied_wh, credits=credits):
             most = step.ticks if member.max_buy_ticks is None else min(step.ticks, member.max_buy_ticks)
             yield Order(member.household, False, most, step.energy_wh)

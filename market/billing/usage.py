@@ -65,6 +65,7 @@ class HouseholdUse:
     """
 
     member: Member
+    node: str
     tariff: Tariff
     version: Version
     first: int
@@ -125,7 +126,7 @@ def add_up(rules: Rules, month: Month, intervals: Iterable[IntervalResult]) -> M
         for position in interval.positions:
             use = found.get(position.household)
             if use is None:
-                use = found[position.household] = _begin(rules, month, members[position.household], interval.start)
+                use = found[position.household] = _begin(rules, month, members[position.household], interval)
             known = bands.get(id(use.tariff))
             if known is None:
                 known = bands[id(use.tariff)] = _band(use, "energy", interval), _band(use, "export", interval)
@@ -138,9 +139,9 @@ def add_up(rules: Rules, month: Month, intervals: Iterable[IntervalResult]) -> M
     return MonthUse(dict(sorted(found.items())), first, last, count)
 
 
-def _begin(rules: Rules, month: Month, member: Member, start: int) -> HouseholdUse:
+def _begin(rules: Rules, month: Month, member: Member, interval: IntervalResult) -> HouseholdUse:
     tariff = rules.tariffs.get(member.tariff_name, member.tariff)
-    return HouseholdUse(member, tariff, tariff.of_month(month), start)
+    return HouseholdUse(member, interval.rules.nodes[member.node], tariff, tariff.of_month(month), interval.start)
 
 
 def _band(use: HouseholdUse, way: Literal["energy", "export"], interval: IntervalResult) -> Band:
@@ -167,10 +168,11 @@ def _add(use: HouseholdUse, interval: IntervalResult, position: Position, import
         return
     use.heard += 1
     bought, sold = position.bought_wh, position.sold_wh
-    if position.import_wh:
+    # A correction of a final interval may leave less than was traded.
+    if position.import_wh or bought:
         use.import_wh += position.import_wh
         use.imports.add(imports, position.import_wh, position.import_wh - bought)
-    if position.export_wh:
+    if position.export_wh or sold:
         use.export_wh += position.export_wh
         use.exports.add(exports, position.export_wh, position.export_wh - sold)
     use.generation_wh += position.generation_wh

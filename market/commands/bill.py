@@ -65,6 +65,7 @@ def _close(arguments: argparse.Namespace, month: Month) -> int:
     from market.service import months
     from market.service.chain import Chain
 
+    Record(arguments.store, read_only=True).close()
     record = Record(arguments.store, sole=True)
     try:
         chain = Chain(record, arguments.store)

@@ -18,7 +18,6 @@ from broker.certificates import CertificateError
 from broker.dynamic_security import ControlError
 from broker.initialise import initialise
 from broker.running import running
-from broker.serve import serve
 from broker.site import HUB_PORT, LOOPBACK_PORT, PORT, Site, SiteError, check_host
 from market.commands.community import begin_community, read_community
 from market.commands.errors import CommandError
@@ -205,6 +204,9 @@ def _document(store: Path, community: Path | None) -> Mapping[str, Any]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # Imported here so that the other commands start without a web framework.
+    from broker.serve import serve
+
     return serve(arguments.store, lambda text: print(text, file=sys.stderr, flush=True))
 
 

@@ -13,6 +13,7 @@ from market.commands.community import author
 from market.commands.errors import CommandError
 from market.record import Record
 from market.record.rows import ESTIMATED, Correction
+from market.service.ingest import POWER_BOUND_W
 from market.settlement.rules import Meter, Registers, Rules
 
 REASON_BOUND = 200
@@ -126,19 +127,18 @@ def _registers(record: Record, rules: Rules, meter: Meter, start: int, arguments
     registers = Registers(
         *(known[i] if given[name] is None else given[name] for i, name in enumerate(Registers._fields))  # type: ignore[index]
     )
-    before, after = record.neighbours(meter.meter, start, meter.since)
-    below = [(meter.since - length, meter.seed) if before is None else before]
-    below += [(c.start, c.registers) for c in record.corrections_of(meter.meter, start - length, start)]
-    above = [after] if after is not None else []
-    above += [(c.start, c.registers) for c in record.corrections_of(meter.meter, start + length, start + 2 * length)]
-    sides = [("before it", max(reversed(below), key=lambda place: place[0])[1], registers)]
-    sides += [("after it", registers, high) for _, high in above[-1:]]
-    for place, low, high in sides:
-        for name, lower, upper in zip(Registers._fields, low, high, strict=True):
-            if upper < lower:
-                stated = registers[Registers._fields.index(name)]
-                other = lower if stated == upper else upper
-                raise CommandError(f"--{name.replace('_', '-')} {stated}: the register stood at {other} {place}")
+    before, after = record.corrected_neighbours(meter.meter, start, meter.since)
+    sides = [("before it", before or (meter.since - length, meter.seed)), ("after it", after)]
+    for where, side in sides:
+        if side is None:
+            continue
+        for name, stated, other in zip(Registers._fields, registers, side[1], strict=True):
+            flag, rise = f"--{name.replace('_', '-')} {stated}", stated - other if side[0] < start else other - stated
+            if rise < 0:
+                raise CommandError(f"{flag}: the register stood at {other} {where}")
+            if rise > POWER_BOUND_W * abs(start - side[0]) // 3600:
+                power = f"no connection carries more than {POWER_BOUND_W // 1_000_000} MW"
+                raise CommandError(f"{flag}: the register stood at {other} {where}, and {power}")
     return registers
 
 

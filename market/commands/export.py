@@ -72,7 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
                 return epoch_s(datetime(day.year, day.month, day.day, tzinfo=zone))
 
             start = midnight(arguments.first) if arguments.first else -(2**62)
-            end = midnight(arguments.last + timedelta(days=1)) if arguments.last else 2**62
+            # There is no day after the calendar's last.
+            last = min(arguments.last or date.max, date.max - timedelta(days=1))
+            end = midnight(last + timedelta(days=1)) if arguments.last else 2**62
             count = write_table(record, TABLES[arguments.what], start, end, path, arguments.format)
     finally:
         record.close()

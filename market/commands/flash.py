@@ -18,6 +18,7 @@ from firmware.host.board import BoardError, check_port, connected
 from firmware.host.bundle import BundleError
 from firmware.host.flash import identity, program, write_meter
 from market.commands.errors import CommandError
+from market.record import Record, RecordError
 
 PASSWORD_VARIABLE = "PUMASI_WIFI_PASSWORD"
 CACHE = Path(".pumasi/micropython")
@@ -81,7 +82,8 @@ def told(error: BoardError) -> str:
 def _flash(arguments: argparse.Namespace) -> int:
     # Everything that can be wrong without the board is found before it is touched.
     issued = identities.flash_files(arguments.store, arguments.meter)
-    given = identity(issued, _wifi(arguments.wifi_ssid), _settings(arguments.settings), arguments.meter)
+    settings = {**_counted(arguments.store, arguments.meter), **_settings(arguments.settings)}
+    given = identity(issued, _wifi(arguments.wifi_ssid), settings, arguments.meter)
     chip = esp.image_chip(arguments.image) if arguments.image else esp.CHIPS.get(arguments.board or "")
     new = program(chip.name if chip else "esp32")
     check_port(arguments.port)
@@ -135,6 +137,22 @@ def _wifi(ssid: str | None) -> tuple[str, str] | None:
     if password and not 8 <= len(password.encode()) <= 63:
         raise CommandError(f"the password of the network {ssid!r} must have 8 to 63 characters, or none")
     return ssid, password
+
+
+def _counted(store: Path, meter: str) -> dict[str, Any]:
+    """Where an erased board goes on counting: registers that began again below these would be refused for years.
+
+    A board that still has its own registers does not look at it.
+    """
+    try:
+        record = Record(store, read_only=True)
+    except RecordError:
+        return {}  # a store without a market: nothing was ever counted in it
+    try:
+        newest, _ = record.neighbours(meter, 2**62, 0)
+    finally:
+        record.close()
+    return {} if newest is None else {"seed": newest[1]._asdict()}
 
 
 def _settings(path: Path | None) -> Mapping[str, Any]:

@@ -17,7 +17,8 @@ CLOCK_BOUND_S = 400 * 86_400
 """A change that would apply later than this after the last settled interval comes from a clock that is wrong."""
 LAST_DATE = 253_402_300_799
 RULES_KEPT = 8
-UNCHANGEABLE = ("community", "currency", "interval_s")
+UNCHANGEABLE = ("community", "currency", "timezone", "interval_s")
+"""What is settled is by these; under another time zone months that are closed would be others, and be billed again."""
 
 
 class Inputs(Part):
@@ -35,7 +36,7 @@ class Inputs(Part):
         The first version of a kind applies from the beginning; a later one to intervals that start
         at or after ``now`` [epoch s], and never to one that was settled already, whatever the clock
         says. A short transaction of its own: any process may call it while the market runs. Raises
-        RecordError for another community, currency or interval length, which need a store of their
+        RecordError for another community, currency, time zone or interval length, which need a store of their
         own, and for a clock far ahead: nothing could be changed until then.
         """
         changed = []

@@ -174,6 +174,11 @@ class Ledger(Part):
         )
         return [int(row[0]) for row in rows]
 
+    def settled_after(self, number: int, start: int, end: int) -> bool:
+        """Whether a closure above ``number`` is of an interval with ``start <= interval start < end``."""
+        query = "SELECT 1 FROM gate WHERE kind = ? AND start >= ? AND start < ? AND number > ? LIMIT 1"
+        return self._db.execute(query, (INTERVAL, start, end, number)).fetchone() is not None
+
     def counts(self) -> dict[str, int]:
         """Rows of results and transfers."""
         return {table: int(self._db.one(f"SELECT count(*) FROM {table}")[0]) for table in ("result", "transfer")}

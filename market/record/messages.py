@@ -114,7 +114,10 @@ class Messages(Readings):
         """
         assert self._db.writing
         key = (meter, outbox)
-        state = self._outboxes_of(meter).setdefault(outbox, _Outbox())
+        known = self._outboxes_of(meter)
+        state = known.get(outbox)
+        if state is None:
+            state = known[outbox] = _Outbox()
         following = max(state.following, first)
         if seq > following:
             if seq not in state.held:
@@ -139,10 +142,9 @@ class Messages(Readings):
         return list({meter: (meter, outbox, following) for meter, outbox, following in rows}.values())
 
     def _outboxes_of(self, meter: str) -> dict[str, _Outbox]:
+        # What is not written yet is only of outboxes that are remembered.
         known = self._outboxes.get(meter) if self._db.writing else None
         if known is None:
-            if self._db.writing:
-                self._flush_messages()
             known = {
                 outbox: _Outbox(following)
                 for outbox, following in self._db.execute("SELECT outbox, next FROM outbox WHERE meter = ?", (meter,))

@@ -49,7 +49,7 @@ class Readings(Part):
 
     def _newest_of(self, meter: str) -> Place | None:
         if meter not in self._newest:
-            self._flush_readings()
+            # What is not written yet is only of meters whose newest is remembered.
             row = self._db.execute(
                 f"SELECT start, {_REGISTERS} FROM reading WHERE meter = ? ORDER BY start DESC LIMIT 1", (meter,)
             ).fetchone()
@@ -85,6 +85,20 @@ class Readings(Part):
             (meter, start),
         ).fetchone()
         return _place(before), _place(after)
+
+    def corrected_neighbours(self, meter: str, start: int, since: int) -> tuple[Place | None, Place | None]:
+        """``neighbours``, but a person's correction stands instead of a reading, or where none came."""
+        before, after = self.neighbours(meter, start, since)
+        low, high = before[0] if before else since, after[0] + 1 if after else 2**62
+        for correction in self.corrections_of(meter, low, high):
+            place = correction.start, correction.registers
+            if correction.reason == ESTIMATED:
+                continue
+            if place[0] < start and (before is None or place[0] >= before[0]):
+                before = place
+            elif place[0] > start and (after is None or place[0] <= after[0]):
+                after = place
+        return before, after
 
     def horizon(self) -> int:
         """The arrival number of the newest reading; 0 when there is none."""

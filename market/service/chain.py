@@ -50,10 +50,10 @@ class Chain:
         """The row before; what was remembered may be of a transaction that came to nothing."""
         if number == 1:
             return None
-        if self._last is None or self._last[0].gate != number - 1:
-            row = self._record.chain_row(number - 1)
-            if row is None:
-                raise ValueError(f"gate closure {number - 1} is not in the chain")
+        row = self._record.chain_row(number - 1)
+        if row is None:
+            raise ValueError(f"gate closure {number - 1} is not in the chain")
+        if self._last is None or self._last[0] != row:
             self._last = (row, msgspec.json.decode(row.sealed))
         return self._last
 

@@ -25,6 +25,7 @@ class Estimates:
     def __init__(self, record: Record) -> None:
         self._record = record
         self._missing: dict[str, set[int]] = defaultdict(set)
+        self._meters: dict[str, Meter] = {}
         self._heard: set[str] = set()
         self._looked_to: int | None = None
 
@@ -43,12 +44,10 @@ class Estimates:
         if not meters:
             return 0
         count = 0
-        known = {meter.meter: meter for member in rules.members for meter in member.meters}
         with self._record.transaction():
             for name in sorted(meters):
-                if name in known:
-                    count += self._fill_meter(known[name], rules.interval_s, now)
-                if name not in known or not self._missing[name]:
+                count += self._fill_meter(self._meters[name], rules.interval_s, now)
+                if not self._missing[name]:
                     del self._missing[name]
         return count
 
@@ -70,10 +69,12 @@ class Estimates:
         found = set()
         for start in starts:
             members = self._record.rules(self._record.input_versions(start)).members
-            due = {meter.meter for member in members for meter in member.meters if meter.since <= start}
+            meters = {meter.meter: meter for member in members for meter in member.meters if meter.since <= start}
+            due = set(meters)
             if counts.get(start, 0) < len(due):
                 for meter in due - self._record.meters_heard(start, length):
                     self._missing[meter].add(start)
+                    self._meters[meter] = meters[meter]
                     found.add(meter)
         return found
 
@@ -89,9 +90,10 @@ class Estimates:
                 continue
             if after is None:
                 continue
-            known = [before or (meter.since - length, meter.seed), after]
-            stand = self._record.corrections_of(meter.meter, known[0][0] + length, after[0])
-            known[1:1] = sorted({c.start: c.registers for c in stand if c.reason != ESTIMATED}.items())
+            ends = [before or (meter.since - length, meter.seed), after]
+            stand = self._record.corrections_of(meter.meter, ends[0][0], after[0] + length)
+            # Also on a side of the gap a correction stands instead of what was heard.
+            known = sorted((dict(ends) | {c.start: c.registers for c in stand if c.reason != ESTIMATED}).items())
             estimated = {c.start for c in stand}
             for (begun, low), (end, high) in pairwise(known):
                 gap = range(begun + length, end, length)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
 
+from market.clearing.lp import SolverError
+from market.clearing.problem import ProblemError
 from market.record import Record
 from market.record.record import Gate, Transfer, transfer_id
 from market.service.chain import Chain
 from market.service.settling import settled_by, state_of
 from market.service.versions import SOLVER, versions
-from market.settlement.interval import POOL, Posting, Settled
+from market.settlement.interval import POOL, Posting, Settled, SettlementError
 from market.settlement.rules import Rules
 
 CATCH_UP_BOUND_S = 400 * 86_400
@@ -108,11 +110,21 @@ class Gates:
         self.next_start += closed.gate.length
         return closed
 
-    def run_again(self) -> Iterator[Closed]:
-        """Run the closed intervals again whose data came late or was corrected, as their next revision."""
+    def run_again(self, failed: Callable[[str], None] | None = None) -> Iterator[Closed]:
+        """Run the closed intervals again whose data came late or was corrected, as their next revision.
+
+        One that cannot be settled keeps what is booked, and ``failed`` is told; None: it raises.
+        """
         seen = self._record.horizon(), self._record.last_correction()
         for start in self._record.gates_to_run_again(*self._looked_at):
-            yield self._run(start)
+            try:
+                closed = self._run(start)
+            except (ProblemError, SettlementError, SolverError) as error:
+                if failed is None:
+                    raise
+                failed(f"the interval of {_utc(start)} cannot be settled again, what is booked of it stands: {error}")
+                continue
+            yield closed
         self._looked_at = seen
 
     def _missing(self, start: int) -> set[str]:

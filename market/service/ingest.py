@@ -33,7 +33,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeVar
 
 import msgspec
@@ -41,6 +40,7 @@ import msgspec
 from broker.contract import MAX_PAYLOAD_BYTES, Ack, Reading, Status, parse_topic, topic
 from broker.keys import sign, verify
 from market.record import Record
+from market.record.readings import Place
 from market.service.keys import Keys
 from market.settlement.rules import Meter, Registers
 
@@ -50,10 +50,10 @@ WINDOW_SEQS = 4096
 """Seqs that may be kept above a missing one: more than a meter's outbox of 30 days holds."""
 
 Payload = TypeVar("Payload")
+_READING, _STATUS = msgspec.json.Decoder(Reading), msgspec.json.Decoder(Status)
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A message as it came from the broker."""
 
     topic: str
@@ -139,7 +139,7 @@ class Ingest:
         place = parse_topic(message.topic)
         if len(message.payload) > MAX_PAYLOAD_BYTES:
             outcome = "oversized"
-        elif place is None or (status := _decode(message.payload, Status)) is None:
+        elif place is None or (status := _decode(message.payload, _STATUS)) is None:
             outcome = "malformed"
         elif place[1] not in self._meters:
             outcome = "unknown-meter"
@@ -169,7 +169,7 @@ class Ingest:
         if place is None or place[2] != "reading":
             return "malformed", "", None
         community, meter, _ = place
-        reading = _decode(message.payload, Reading)
+        reading = _decode(message.payload, _READING)
         if reading is None or reading.first > reading.seq:
             return "malformed", meter, None
         if community != self._community or meter not in self._meters:
@@ -179,9 +179,10 @@ class Ingest:
             return "unknown-key", meter, None
         if not verify(self.keys.key(meter, reading.kid), message.topic, message.payload):
             return "forged", meter, None
-        if not self._record.has_room(meter, reading.outbox):
+        following = self._record.next_seq(meter, reading.outbox)
+        if not following and not self._record.has_room(meter, reading.outbox):
             return "too-many-outboxes", meter, None
-        if reading.seq >= max(self._record.next_seq(meter, reading.outbox), reading.first) + WINDOW_SEQS:
+        if reading.seq >= max(following, reading.first) + WINDOW_SEQS:
             return "too-far-ahead", meter, None
         if reading.start > now:
             return "early", meter, None
@@ -200,21 +201,31 @@ class Ingest:
 
     def _possible(self, known: Meter, reading: Reading) -> bool:
         registers = Registers(reading.import_wh, reading.export_wh, reading.generation_wh, reading.consumption_wh)
-        before, after = self._record.neighbours(known.meter, reading.start, known.since)
-        around = [before or (known.since - self._length_s, known.seed), (reading.start, registers), after]
-        return all(_rises(early, late) for early, late in pairwise(place for place in around if place is not None))
+        place, where = (reading.start, registers), (known.meter, reading.start, known.since)
+        if self._fits(known, place, self._record.neighbours(*where)):
+            return True
+        # A wrong reading that was put right must not keep out those that follow it.
+        return self._fits(known, place, self._record.corrected_neighbours(*where))
+
+    def _fits(self, known: Meter, place: Place, around: tuple[Place | None, Place | None]) -> bool:
+        before, after = around
+        early = before or (known.since - self._length_s, known.seed)
+        return rises(early, place) and (after is None or rises(place, after))
 
 
-def _rises(early: tuple[int, Registers], late: tuple[int, Registers]) -> bool:
+def rises(early: Place, late: Place) -> bool:
     """Whether registers go from one (interval start, registers) to the next as fast as a connection carries at most."""
     most_wh = POWER_BOUND_W * (late[0] - early[0]) // 3600
-    return all(0 <= high - low <= most_wh for low, high in zip(early[1], late[1], strict=True))
+    for low, high in zip(early[1], late[1], strict=True):  # noqa: SIM110 - a generator takes twice as long
+        if not 0 <= high - low <= most_wh:
+            return False
+    return True
 
 
-def _decode(payload: bytes, kind: type[Payload]) -> Payload | None:
-    """The payload as ``kind``, or None when it is not one."""
+def _decode(payload: bytes, decoder: msgspec.json.Decoder[Payload]) -> Payload | None:
+    """The payload as the decoder's type, or None when it is not one."""
     try:
-        return msgspec.json.decode(payload, type=kind)
+        return decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

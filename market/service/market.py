@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from market.service.clock import conductor_clock, system_clock
 from market.service.configs import Configs
 from market.service.estimates import Estimates
 from market.service.gates import Closed, Gates
+from market.service.inbox import Inbox
 from market.service.ingest import Ingest, Message
 from market.service.link import Link, Received
 from market.service.month_closing import MonthClosing
@@ -91,7 +91,7 @@ class Market:
         self._months = MonthClosing(directory, self._notice)
         self._corrections = 0
         self._configs = Configs(directory, self._gates.rules.community, self._ingest.keys, self._notice)
-        self._events: queue.Queue[Event] = queue.Queue(QUEUE_BOUND)
+        self._events: Inbox[Event] = Inbox(QUEUE_BOUND)
         self._online: set[str] = set()
         self._price: Price | None = None
         # What came while no market ran is looked at once, at the beginning.
@@ -108,7 +108,7 @@ class Market:
             password,
             tls,
             deliver=self._deliver,
-            connected=lambda: self._deliver(Connected()),
+            connected=lambda: self._deliver([Connected()]),
             notice=self._notice,
         )
 
@@ -121,16 +121,12 @@ class Market:
         return self._chain.public_key
 
     def tick(self, now: int) -> None:
-        self._deliver(Tick(now))
+        self._deliver([Tick(now)])
 
-    def _deliver(self, event: Event) -> None:
-        """Hand an event to the loop; a full queue holds back who delivers, but not the end."""
-        while not self._stop_asked:
-            try:
-                self._events.put(event, timeout=0.5)
-                return
-            except queue.Full:
-                continue
+    def _deliver(self, events: Sequence[Event]) -> None:
+        """Hand events to the loop; a full queue holds back who delivers, but not the end."""
+        while not self._stop_asked and not self._events.put(events, 0.5):
+            pass
 
     def stop(self) -> None:
         """Ask for the end. Only sets a flag: a signal handler may come while the queue is locked."""
@@ -250,30 +246,21 @@ class Market:
                 self._months.ask()
         elif self._late_since is not None and self._gates.now and (not busy or now_s > self._late_since + LATE_BOUND_S):
             self._late_since = None
-            self._reruns, self._rerunning = self._gates.run_again(), True
+            self._reruns, self._rerunning = self._gates.run_again(self._notice), True
 
     def _run_next_again(self) -> Closed | None:
         try:
             return next(self._reruns, None)
         except RecordFullError:
             # A generator that has raised is over; what it did not get to is found again.
-            self._reruns = self._gates.run_again()
+            self._reruns = self._gates.run_again(self._notice)
             raise
 
     def _next_events(self) -> list[Event]:
         now_s = time.monotonic()
         busy = not self._stuck and (self._rerunning or self._gates.due(now_s))
         wait_s = 0.0 if busy else IDLE_S if self._stuck else min(IDLE_S, self._gates.wait_s(now_s))
-        try:
-            events = [self._events.get(timeout=wait_s)]
-        except queue.Empty:
-            return []
-        while len(events) < BATCH_BOUND:
-            try:
-                events.append(self._events.get_nowait())
-            except queue.Empty:
-                break
-        return events
+        return self._events.take(BATCH_BOUND, wait_s)
 
     def _connected(self) -> None:
         self._say({"event": "connected", "meters": sum(len(member.meters) for member in self._gates.rules.members)})

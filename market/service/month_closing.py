@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from market.billing import BillingError
+from market.clearing.lp import SolverError
 from market.record import Record, RecordError
 from market.record.rows import MONTH
 from market.service import months
 from market.service.chain import Chain
 from market.settlement.interval import SettlementError
-from market.tariffs import TariffError
 from market.tariffs.months import Month, local, month_at
 
 
@@ -65,7 +64,8 @@ class MonthClosing:
                         self._say(f"month {one.settled.month} is closed{again}: {bills} bills")
             finally:
                 record.close()
-        except (BillingError, TariffError, SettlementError, RecordError, OSError) as error:
+        except (SettlementError, SolverError, RecordError, OSError, ValueError) as error:
+            # What cannot be billed, tariffs, rules and problems are ValueErrors of their own names.
             trouble = f"a month cannot be closed, the market goes on: {error}"
         if trouble and trouble != self._trouble:
             self._say(trouble)
@@ -85,7 +85,7 @@ def due(record: Record, now: int) -> list[Month]:
     month = month_at(local(first, zone).date())
     while month.end(zone) <= settled_to:
         start, end = month.start(zone), month.end(zone)
-        if month not in closed or any(start <= gate.start < end for gate in record.gates(after=closed[month])):
+        if month not in closed or record.settled_after(closed[month], start, end):
             found.append(month)
         month = month.plus(1)
     return found

@@ -17,7 +17,7 @@ from market.record.rows import INTERVAL, MONTH
 from market.service.gates import transfers_to
 from market.service.versions import SOLVER, versions
 from market.settlement.interval import Match, Position
-from market.settlement.rules import Rules
+from market.settlement.rules import Rules, RulesError
 from market.tariffs.months import Month, local, month_at
 
 NEWEST = 2**62
@@ -45,6 +45,15 @@ class ClosedMonth:
     text: str
 
 
+@dataclass(frozen=True)
+class _Draft:
+    """A month as it is to be booked."""
+
+    inputs: Mapping[str, int]
+    settled: MonthSettled
+    text: str
+
+
 def close(
     record: Record, month: Month, now: int, booked: Callable[[Gate, Rules, str], None] = lambda gate, rules, text: None
 ) -> list[ClosedMonth]:
@@ -54,20 +63,22 @@ def close(
     transaction after each closure. Raises BillingError when the month cannot be closed, TariffError when a tariff does
     not hold for it.
     """
-    inputs = record.input_versions(NEWEST)
-    rules = record.rules(inputs)
-    _check_due(record, rules, month)
+    _check_due(record, record.rules(record.input_versions(NEWEST)), month)
     while True:
-        seen = record.last_gate_number(kind=None)
-        drafts = _drafts(record, rules, inputs, month)
+        seen, seen_months = record.last_gate_number(kind=None), record.last_gate_number(MONTH)
+        drafts = _drafts(record, month)
+        if not drafts:
+            return []
+        start, last = drafts[0].settled.start, drafts[-1].settled
         with record.transaction():
-            if record.last_gate_number(kind=None) != seen:
-                # Something was settled meanwhile: what was derived may be old.
+            settled_meanwhile = record.settled_after(seen, start, last.start + last.length)
+            if settled_meanwhile or record.last_gate_number(MONTH) != seen_months:
+                # What was derived may be old.
                 continue
             done = []
-            for settled, text in drafts:
-                done.append(_book(record, rules, inputs, settled, text, now))
-                booked(done[-1].gate, rules, text)
+            for draft in drafts:
+                done.append(_book(record, draft, now))
+                booked(done[-1].gate, done[-1].rules, draft.text)
             return done
 
 
@@ -90,20 +101,39 @@ def derive(
     return close_month(rules, month, _intervals(record, rules, month, before_gate), before, solver)
 
 
-def _drafts(record: Record, rules: Rules, inputs: Mapping[str, int], month: Month) -> list[tuple[MonthSettled, str]]:
+def _drafts(record: Record, month: Month) -> list[_Draft]:
     """The month, and those after it, as far as they differ from what is stored."""
     found = []
     before = None
     while True:
+        inputs = _inputs(record, month)
+        rules = record.rules(inputs)
         settled = derive(record, month, inputs, before=before)
         text = result_text(rules, settled)
         stored = newest(record, month, rules)
         if stored is None or record.result(stored.number) != text:
-            found.append((settled, text))
+            found.append(_Draft(inputs, settled, text))
         before = carry_over(msgspec.json.decode(text))
         month = month.plus(1)
         if newest(record, month, rules) is None or before == _credits(record, stored):
             return found
+
+
+def _inputs(record: Record, month: Month) -> dict[str, int]:
+    """What the month is billed by: what applied to its last interval, with the tariffs in their newest words.
+
+    A change applies to what starts after it: neither a mechanism nor a price that came later makes a month another.
+    """
+    newest = record.input_versions(NEWEST)
+    rules = record.rules(newest)
+    then = record.input_versions(month.end(ZoneInfo(rules.timezone)) - rules.interval_s)
+    worded = {**then, "tariffs": newest["tariffs"]}
+    try:
+        record.rules(worded)
+    except RulesError:
+        # Of today's tariffs one is missing that a member had, or does not go with the mechanism of then.
+        return then
+    return worded
 
 
 def _credits(record: Record, closed: Gate | None) -> dict[str, CarryOver]:
@@ -157,29 +187,28 @@ def so_far(record: Record, month: Month) -> tuple[Rules, dict[str, Any], int]:
 
     Raises BillingError for a month without data.
     """
-    inputs = record.input_versions(NEWEST)
+    inputs = _inputs(record, month)
     rules = record.rules(inputs)
     settled = derive(record, month, inputs)
     return rules, msgspec.json.decode(result_text(rules, settled)), settled.last + rules.interval_s
 
 
-def _book(
-    record: Record, rules: Rules, inputs: Mapping[str, int], settled: MonthSettled, text: str, now: int
-) -> ClosedMonth:
+def _book(record: Record, draft: _Draft, now: int) -> ClosedMonth:
+    settled, rules = draft.settled, record.rules(draft.inputs)
     gate = record.close_gate(
         settled.start,
         settled.length,
         now=now,
         versions=versions(),
         horizon=record.horizon(),
-        inputs=inputs,
+        inputs=draft.inputs,
         kind=MONTH,
         corrections=record.last_correction(),
     )
-    record.add_result(gate, text)
+    record.add_result(gate, draft.text)
     so_far = record.booked(settled.start, settled.length, gate.revision, kind=MONTH)
     record.book(gate, transfers_to(rules.community, gate, settled.postings, so_far))
-    return ClosedMonth(gate, rules, settled, text)
+    return ClosedMonth(gate, rules, settled, draft.text)
 
 
 def _check_due(record: Record, rules: Rules, month: Month) -> None:

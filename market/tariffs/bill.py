@@ -218,12 +218,12 @@ def _add_kwh(
 
 
 def _bands(amounts: Mapping[str, Amount]) -> list[tuple[str, Amount]]:
-    return sorted((name, amount) for name, amount in amounts.items() if amount.energy_wh)
+    return sorted((name, amount) for name, amount in amounts.items() if any(amount))
 
 
 def _of_band(name: str, band: str, amount: Amount) -> Line:
     """The price stands in the line where all of its energy had the same."""
-    ticks, rest = divmod(amount.money, amount.energy_wh)
+    ticks, rest = divmod(amount.money, amount.energy_wh) if amount.energy_wh else (0, 1)
     price = None if rest or band == DYNAMIC else ticks
     return Line(name, band, "supplier", energy_wh=amount.energy_wh, price_ticks=price)
 

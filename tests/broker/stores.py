@@ -21,7 +21,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from broker import certificates, identities, site
+from broker import certificates, enrolment, identities, site
 from broker.identities import Identity
 from broker.initialise import initialise
 from broker.keys import derive_key
@@ -77,6 +77,10 @@ def issue(store: Path, *meters: str, **more: Any) -> list[Identity]:
     ]
 
 
+def new_token(store: Path, meter: str, now: int) -> str:
+    return enrolment.new_tokens(store, [meter], now)[meter]
+
+
 def free_ports(count: int) -> list[int]:
     """Below those that the system gives to outgoing connections, so that they are still free when a broker starts."""
     found: list[int] = []
@@ -103,6 +107,16 @@ def pumasi(*words: object) -> Done:
     return Done(status, out.getvalue(), errors.getvalue())
 
 
+WHOLE_COMMAND = ("-m", "market.commands")
+QUICK = """
+import sys
+from pathlib import Path
+from broker.serve import serve
+sys.exit(serve(Path(sys.argv[-1]), lambda text: print(text, file=sys.stderr, flush=True)))
+"""
+"""What `pumasi broker run` does, without loading the other commands first."""
+
+
 @dataclass
 class BrokerProcess:
     """`pumasi broker run` on a store; a context manager. `said` are the lines of its standard error so far."""
@@ -110,7 +124,7 @@ class BrokerProcess:
     store: Path
     said: list[str] = field(default_factory=list)
     process: subprocess.Popen[str] | None = None
-    program: tuple[str, ...] = ("-m", "market.commands")
+    program: tuple[str, ...] = ("-c", QUICK)
 
     def __enter__(self) -> BrokerProcess:
         self.process = subprocess.Popen(

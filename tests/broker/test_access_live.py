@@ -26,6 +26,7 @@ from tests.broker.stores import (
 EVERYBODY = "tests/everything"
 OWN = f"pumasi/1/{COMMUNITY}/m001"
 OTHER = f"pumasi/1/{COMMUNITY}/m002"
+THIRD = f"pumasi/1/{COMMUNITY}/m003"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Place:
             return Client(self.site.loopback_port, f"{COMMUNITY}/_market", site.accounts(self.store).market)
         if who == "watcher":
             return Client(self.site.loopback_port, "watcher", "watching")
+        if who == "home":
+            certificate = identities.load(self.store, "m003").home_certificate.encode()
+            key = (self.folder / "home.key").read_bytes()
+            return Client(self.site.port, tls=context(self.store, certificate, key, self.folder))
         if who == "reader":
             return Client(self.site.loopback_port, f"{COMMUNITY}/_reader", site.accounts(self.store).reader)
         if who == "market-tls":
@@ -54,7 +59,10 @@ def place(mosquitto_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     store = tmp_path_factory.mktemp("access")
     made = make_site(store)
     issue(store, "m001", "m002")
-    issue(store, "m003", settings={"home_assistant": True})
+    (third,) = issue(store, "m003", settings={"home_assistant": True})
+    folder = tmp_path_factory.mktemp("clients")
+    _, key = identities.issue_home(store, third)
+    (folder / "home.key").write_bytes(key)
     with BrokerProcess(store) as running:
         assert "Mosquitto" in running.said[-1]
         acls = [{"acltype": kind, "topic": "#", "priority": 0, "allow": True} for kind in (*READ, *WRITE)]
@@ -66,7 +74,7 @@ def place(mosquitto_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
                      "roles": [{"rolename": "all"}]},
                 ]
             )  # fmt: skip
-        yield Place(store, made, tmp_path_factory.mktemp("clients"))
+        yield Place(store, made, folder)
 
 
 WRITES = [
@@ -89,6 +97,10 @@ WRITES = [
     ("market", "$CONTROL/dynamic-security/v1", False),
     ("market-tls", f"{OWN}/ack", True),
     ("market-tls", "pumasi/1/other/m001/ack", False),
+    ("home", "homeassistant/status", True),
+    ("home", f"{THIRD}/reading", False),
+    ("home", f"{THIRD}/config", False),
+    ("home", f"homeassistant/sensor/{COMMUNITY}_m003/import/config", False),
     *[("reader", topic, False) for topic in (f"{OWN}/reading", f"{OWN}/ack", f"pumasi/1/{COMMUNITY}/_chain")],
 ]
 READS = [
@@ -102,6 +114,9 @@ READS = [
     ("market", "pumasi/1/other/m001/reading", False),
     ("market-tls", f"{OWN}/reading", True),
     ("market", f"pumasi/1/{COMMUNITY}/_chain", True),
+    ("home", f"{THIRD}/status", True),
+    ("home", f"homeassistant/sensor/{COMMUNITY}_m003/import/config", True),
+    *[("home", topic, False) for topic in (f"{THIRD}/ack", f"{THIRD}/config", f"{OWN}/reading", f"{OWN}/status")],
     ("reader", f"pumasi/1/{COMMUNITY}/_chain", True),
     *[("reader", f"{OWN}/{what}", False) for what in ("reading", "status", "ack", "config", "result")],
 ]
@@ -124,6 +139,7 @@ def test_who_may_write(place: Place, who: str, topic: str, allowed: bool) -> Non
 def test_who_may_read(place: Place, who: str, topic: str, allowed: bool) -> None:
     fence = f"{OTHER}/reading" if who.startswith("market") and topic != f"{OTHER}/reading" else f"{OWN}/reading"
     fence = f"{OWN}/ack" if not who.startswith("market") and topic != f"{OWN}/ack" else fence
+    fence = f"{THIRD}/reading" if who == "home" else fence
     fence = f"pumasi/1/{COMMUNITY}/_price" if topic == f"{OWN}/ack" or who == "reader" else fence
     with place.client(who) as client, place.client("watcher") as writer:
         assert client.subscribe(topic) is allowed
@@ -140,6 +156,21 @@ def test_a_meter_is_refused_every_wildcard_beyond_its_own(place: Place, topic: s
     with place.client("m001") as client:
         assert not client.subscribe(topic)
         assert client.subscribe(f"pumasi/1/{COMMUNITY}/_node/#")
+
+
+def test_home_assistant_asks_for_everything_and_is_told_of_its_own_meter(place: Place) -> None:
+    topics = [f"homeassistant/sensor/{COMMUNITY}_{meter}/import_wh/config" for meter in ("m001", "m003")]
+    with place.client("watcher") as writer:
+        for topic in topics:
+            assert writer.publish(topic, b"{}", retain=True)
+        with place.client("home") as client:
+            # What Home Assistant subscribes to, for every kind of thing that it knows.
+            assert client.subscribe("homeassistant/sensor/+/+/config")
+            assert client.subscribe(f"{THIRD}/reading")
+            assert writer.publish(f"{THIRD}/reading")
+            assert client.until(f"{THIRD}/reading") == [(topics[1], b"{}")]
+        for topic in topics:
+            assert writer.publish(topic, b"", retain=True)
 
 
 def test_the_brokers_figures_are_for_the_market_alone(place: Place) -> None:

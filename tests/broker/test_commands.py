@@ -417,6 +417,31 @@ def test_configure_counts_versions_and_refuses_what_meters_do_not_know(store: Pa
     assert "give the meters' names, or --all" in refused(store, "meter", "configure", "--settings", said)
 
 
+def test_a_households_home_assistant_gets_a_certificate_that_ends_with_the_meter(store: Path, tmp_path: Path) -> None:
+    run(store, "meter", "add", "m001")
+    out = tmp_path / "home"
+    done = run(store, "meter", "home", "m001", "--out", out)
+    assert done.out == (
+        "m001: in Home Assistant, add the MQTT integration with broker hub.local, port 8883, client id rural3/m001.home"
+        f" and the files in {out}\n"
+    )
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()} == {
+        "ca.pem": 0o600, "client.pem": 0o600, "client.key": 0o600,
+    }  # fmt: skip
+    certificate = x509.load_pem_x509_certificate((out / "client.pem").read_bytes())
+    key = certificates.read_key((out / "client.key").read_bytes())
+    assert certificate.public_key() == key.public_key()
+    assert certificate.subject.rfc4514_string() == "CN=rural3/m001.home"
+    assert settings.load(store).of("m001").members == {"home_assistant": True}
+    assert json.loads(identities.flash_files(store, "m001")["config.json"])["home_assistant"] is True
+    assert f"--out {out}: is not empty" in refused(store, "meter", "home", "m001", "--out", out)
+    assert run(store, "meter", "home", "m001", "--out", tmp_path / "again").status == 0
+    assert set(certificates.revoked_serials(site.revocation_list(store))) == {certificate.serial_number}
+    run(store, "meter", "revoke", "m001")
+    assert len(certificates.revoked_serials(site.revocation_list(store))) == 3
+    assert "m001: is revoked" in refused(store, "meter", "home", "m001", "--out", tmp_path / "third")
+
+
 def reading(store: Path, meter: str, **registers: int) -> None:
     """One reading, stored as the market does it."""
     identity = identities.load(store, meter)

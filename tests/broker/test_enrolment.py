@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from broker import enrolment, hub, identities, refusals, site
 from broker.enrolment import LIFETIME_S, RefusedError
 from broker.refusals import Refusals
-from tests.broker.stores import issue, make_site
+from tests.broker.stores import issue, make_site, new_token
 
 NOW = 1_800_000_000
 
@@ -33,14 +33,14 @@ def refusal(store: Path, token: str, now: int = NOW) -> str:
 
 
 def test_a_token_works_once(store: Path) -> None:
-    token = enrolment.new_token(store, "m001", NOW)
+    token = new_token(store, "m001", NOW)
     assert re.fullmatch(r"[A-Z2-7]{26}", token)
     assert enrolment.redeem(store, token.lower(), NOW) == "m001"
     assert refusal(store, token) == "token-used"
 
 
 def test_a_token_expires(store: Path) -> None:
-    token = enrolment.new_token(store, "m001", NOW)
+    token = new_token(store, "m001", NOW)
     assert enrolment.open_until(store, NOW + LIFETIME_S - 1) == {"m001": NOW + LIFETIME_S}
     assert refusal(store, token, NOW + LIFETIME_S) == "token-expired"
     assert enrolment.open_until(store, NOW + LIFETIME_S) == {}
@@ -49,8 +49,8 @@ def test_a_token_expires(store: Path) -> None:
 
 
 def test_a_newer_token_ends_the_older_of_the_same_meter(store: Path) -> None:
-    first, other = enrolment.new_token(store, "m001", NOW), enrolment.new_token(store, "m002", NOW)
-    second = enrolment.new_token(store, "m001", NOW)
+    first, other = new_token(store, "m001", NOW), new_token(store, "m002", NOW)
+    second = new_token(store, "m001", NOW)
     assert refusal(store, first) == "token-unknown"
     assert enrolment.redeem(store, second, NOW) == "m001"
     assert enrolment.redeem(store, other, NOW) == "m002"
@@ -58,18 +58,18 @@ def test_a_newer_token_ends_the_older_of_the_same_meter(store: Path) -> None:
 
 @pytest.mark.parametrize("token", ["", "A" * 26, "../../ca", "\0"])
 def test_what_is_no_token_is_unknown(store: Path, token: str) -> None:
-    enrolment.new_token(store, "m001", NOW)
+    new_token(store, "m001", NOW)
     assert refusal(store, token) == "token-unknown"
 
 
 def test_no_file_holds_a_token(store: Path) -> None:
-    token = enrolment.new_token(store, "m001", NOW)
+    token = new_token(store, "m001", NOW)
     kept = [path for path in store.rglob("*") if path.is_file()]
     assert kept and not any(token.encode() in path.read_bytes() for path in kept)
 
 
 def test_the_code_is_short_text_without_keys(store: Path) -> None:
-    token = enrolment.new_token(store, "m001", NOW)
+    token = new_token(store, "m001", NOW)
     text = enrolment.qr_text(store, token)
     assert re.fullmatch(rf"PUMASI:1:LOCALHOST:\d+:{token}:[0-9A-F]{{64}}", text)
     code = segno.make(text, error="m", boost_error=False)
@@ -95,7 +95,7 @@ def test_refusals_have_names_and_are_counted(store: Path) -> None:
     counts = Refusals(store)
     client = TestClient(hub.application(store, counts.add, lambda text: None))
     now = int(time.time())
-    expired = enrolment.new_token(store, "m002", now - LIFETIME_S)
+    expired = new_token(store, "m002", now - LIFETIME_S)
     assert problem(client, b"") == (400, "malformed")
     assert problem(client, b'{"token":1}') == (400, "malformed")
     assert problem(client, b'{"token":"x","more":1}') == (400, "malformed")
@@ -109,14 +109,14 @@ def test_refusals_have_names_and_are_counted(store: Path) -> None:
 
 
 def test_a_revoked_meter_does_not_enrol(store: Path, client: TestClient) -> None:
-    token = enrolment.new_token(store, "m001", int(time.time()))
+    token = new_token(store, "m001", int(time.time()))
     identities.revoke(store, identities.load(store, "m001"))
     assert problem(client, json.dumps({"token": token}).encode()) == (403, "meter-revoked")
 
 
 def test_a_meter_enrols_even_where_the_authoritys_key_is_away(store: Path) -> None:
     identities.with_new_certificate(store, identities.load(store, "m001"))
-    token = enrolment.new_token(store, "m001", int(time.time()))
+    token = new_token(store, "m001", int(time.time()))
     (site.directory(store) / "ca.key").unlink()
     told: list[str] = []
     client = TestClient(hub.application(store, lambda name, who: None, told.append))

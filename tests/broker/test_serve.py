@@ -25,16 +25,17 @@ import pytest
 
 from broker import certificates, enrolment, identities, mosquitto, refusals, renewal, site
 from broker.live import Live
+from broker.prepared import mosquitto_files
 from broker.private_files import write_private
 from broker.run import RunningBroker, accepts
 from broker.running import running
-from broker.serve import write_mosquitto_files
 from broker.site import Site
 from market.service.ingest import Message
 from market.service.link import Link
 from tests.broker.stores import (
     COMMUNITY,
     HOST,
+    WHOLE_COMMAND,
     BrokerProcess,
     Client,
     RefusedError,
@@ -44,6 +45,7 @@ from tests.broker.stores import (
     issue,
     make_site,
     meter_context,
+    new_token,
     pumasi,
     retained,
 )
@@ -269,6 +271,36 @@ def password(store: Path, name: str) -> str:
     return identities.load(store, name).password
 
 
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_revoked_meter_does_not_come_back_by_a_tls_session_of_before(
+    store: Path, tmp_path: Path, version: str
+) -> None:
+    place = site.load(store)
+    tls = meter_context(store, identities.load(store, "m001"), tmp_path)
+    tls.maximum_version = ssl.TLSVersion[version]
+    with BrokerProcess(store) as running_broker:
+        accepted, session = greeting(place.port, tls, None)
+        assert accepted and greeting(place.port, tls, session)[0]
+        pumasi("meter", "revoke", "m001", "--store", store)
+        running_broker.wait_for("certificate and revocation list are read again")
+        until(lambda: not greeting(place.port, tls, session)[0])
+
+
+def greeting(port: int, tls: ssl.SSLContext, session: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession | None]:
+    """Whether the broker answers a CONNECT, and the TLS session to come back with."""
+    name = f"{COMMUNITY}/m001".encode()
+    connect = b"\x00\x04MQTT\x04\x02\x00\x3c" + len(name).to_bytes(2, "big") + name
+    try:
+        with (
+            socket.create_connection((HOST, port), timeout=5) as plain,
+            tls.wrap_socket(plain, server_hostname="localhost", session=session) as wrapped,
+        ):
+            wrapped.sendall(b"\x10" + bytes([len(connect)]) + connect)
+            return wrapped.recv(4) == b"\x20\x02\x00\x00", wrapped.session
+    except OSError:
+        return False, None
+
+
 def test_without_the_list_a_thrown_off_meter_still_has_no_rights(store: Path, tmp_path: Path) -> None:
     """What `deleteClient` does by itself: the revocation list is the second lock, not the only one."""
     identity = identities.load(store, "m001")
@@ -325,7 +357,7 @@ def test_a_meter_issued_while_the_broker_runs_gets_in(store: Path, tmp_path: Pat
 
 def test_a_meter_enrols_with_its_code_and_connects_with_what_it_was_given(store: Path, tmp_path: Path) -> None:
     now = int(time.time())
-    text = enrolment.qr_text(store, enrolment.new_token(store, "m001", now))
+    text = enrolment.qr_text(store, new_token(store, "m001", now))
     kind, version, host, port, token, digest = text.split(":")
     place = site.load(store)
     assert (kind, version, host, int(port)) == ("PUMASI", "1", "LOCALHOST", place.hub_port)
@@ -461,7 +493,7 @@ def shown(store: Path, port: int) -> str:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_broker_and_hub_quietly(store: Path, tmp_path: Path, number: signal.Signals) -> None:
     place = site.load(store)
-    running_broker = BrokerProcess(store)
+    running_broker = BrokerProcess(store, program=WHOLE_COMMAND)
     with running_broker, meter(store, "m001", tmp_path) as client:
         child = running_broker.child()
         assert running(store) is not None
@@ -626,7 +658,7 @@ def test_a_queue_past_its_bytes_is_told_to_the_market(
     program = mosquitto.find()
     assert program is not None
     place, folder = site.load(store), site.directory(store)
-    write_mosquitto_files(store, place, program)
+    mosquitto_files(store, place, program)
     settings = folder / "mosquitto.conf"
     write_private(settings, settings.read_text() + "sys_interval 1\n")
     told: list[str] = []

@@ -18,7 +18,11 @@ def make(settings: dict, buses, where: str = ""):
     checked = Settings(settings, where)
     driver = checked.choice("driver", DRIVERS)
     module = __import__("sensors." + str(driver), None, None, ("make",))
-    sensor = module.make(checked, buses)
+    try:
+        sensor = module.make(checked, buses)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        # pins and buses differ from board to board, and only the board itself knows which of them it has
+        raise ConfigurationError("%s: this board refuses it: %s" % (where.rstrip(".") or "sensor", error))
     sensor.driver = driver
     sensor.tag = binascii.crc32(repr(sorted([(name, str(value)) for name, value in settings.items()])).encode())
     sensor.ignored = checked.unused()

@@ -157,6 +157,30 @@ def test_a_power_cut_between_state_and_record_tells_the_same_once(live: Callable
     assert imports(answer) == [[0, 900], [900, 906, "reset"], [1800, 910], [2700, 920]]
 
 
+def test_a_restart_for_other_sensors_keeps_what_the_old_ones_counted(live: Callable[..., Any]) -> None:
+    steps = [at(0, grid(0)), at(600, grid(600)), {"restart": 7}, at(605, grid(10**7)), at(900, grid(10**7 + 5))]
+    assert imports(live(GRID, steps)) == [[0, 605, "reset"]]
+
+
+@pytest.mark.parametrize(("end", "counted"), [({"cut": {}}, 0), ({"restart": 1000}, 50)])
+def test_a_restart_loses_no_pulse(live: Callable[..., Any], end: dict[str, Any], counted: int) -> None:
+    steps = [at(0, load(0)), at(50, load(50)), end, at(55, load(0)), at(900, load(0))]
+    assert live(PULSES[1:], steps)["records"][0][2][3] == counted
+
+
+def test_a_clock_that_gave_up_a_wrong_time_closes_intervals_again(live: Callable[..., Any]) -> None:
+    year = 365 * 86_400
+    steps = [at(0, grid(0)), at(900, grid(900)), at(year, grid(1000)), at(1900, grid(1900)), at(2700, grid(2700))]
+    answer = live(GRID, [*steps, at(3600, grid(3600))])
+    assert answer["closed"][-3:] == [[], [START + 1800], [START + 2700]]
+    assert imports(answer)[-2:] == [[1800, 2700, "estimated"], [2700, 3600]]
+
+
+def test_a_clock_that_is_a_day_back_is_waited_for(live: Callable[..., Any]) -> None:
+    steps = [at(0, grid(0)), at(86_400, grid(1000)), at(900, grid(1900)), at(1800, grid(2700))]
+    assert live(GRID, steps)["closed"][-2:] == [[], []]
+
+
 def test_what_only_this_processor_counts_is_saved_every_minute(live: Callable[..., Any]) -> None:
     # 10 mWh each five seconds; the power goes after 897 s
     ticks = [at(5 * tick, grid(tick), load(10 * tick)) for tick in range(180)]

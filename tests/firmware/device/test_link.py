@@ -95,6 +95,16 @@ def test_a_radio_that_may_be_stuck_is_started_anew_now_and_then(on_device: Calla
     assert happened[-1] == ["last", False, "nobody listens there"]
 
 
+def test_records_of_a_time_that_was_wrong_do_not_hold_up_those_behind_them(
+    on_device: Callable[..., Any], tmp_path: Path, broker: Any, market: Any
+) -> None:
+    happened = run_link(on_device, tmp_path, broker.port, "astray", 2)
+    # those before it were acknowledged first: `first` steps over nothing that the market lacks
+    assert market.heard == [0, 1, 4] and market.forged == 0
+    assert market.first_heard[4]["first"] == 4
+    assert ["outbox", 5, 2, 4] in happened
+
+
 def test_tls_waits_for_the_time_and_looks_after_the_radio_meanwhile(
     on_device: Callable[..., Any], tmp_path: Path, broker: Any
 ) -> None:

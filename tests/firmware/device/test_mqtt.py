@@ -114,7 +114,9 @@ def test_nobody_there(on_device: Callable[..., Any]) -> None:
         pytest.param([CONNACK, b"\x30\x03\x00\x05a"], "ProtocolError: a malformed", id="a topic beyond the message"),
         pytest.param([CONNACK, b"\x30\x00"], "ProtocolError: a malformed", id="an empty message"),
         pytest.param([CONNACK, b"\x36\x04\x00\x01ab"], "ProtocolError: a malformed", id="QoS 3"),
-        pytest.param([CONNACK, b"\x32\xff\xff\x7f"], "ProtocolError: a message of 2097151", id="a huge message"),
+        pytest.param(
+            [CONNACK, b"\x32\xff\xff\x7f\x00\x01"], "ProtocolError: a message of 2097151", id="a huge message"
+        ),
         pytest.param([CONNACK, b""], "EOFError", id="hangs up"),
     ],
 )
@@ -132,6 +134,14 @@ def test_a_huge_unconfirmed_message_is_passed_over(on_device: Callable[..., Any]
     with serving([CONNACK, SUBACK + passed_over + b"\x30\x05\x00\x01a12"]) as port:
         answer = on_device("speak.py", port, 0, 0, 1000, 1)
     assert (answer["ended"], answer["oversized"], answer["heard"]) == (None, 1, [["a", 2]])
+
+
+def test_a_huge_retained_message_does_not_end_each_connection(
+    on_device: Callable[..., Any], broker: Any, listener: Listener
+) -> None:
+    listener.client.publish("pumasi/1/a/b/ack", b"x" * 5000, qos=1, retain=True).wait_for_publish(5)
+    answer = on_device("speak.py", broker.port, 3, 0, 2000, 1)
+    assert (answer["ended"], answer["oversized"], answer["heard"], answer["unanswered"]) == (None, 1, [], 0)
 
 
 def test_a_session_of_somebody_else_is_not_gone_on_with(on_device: Callable[..., Any]) -> None:

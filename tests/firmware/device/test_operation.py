@@ -361,6 +361,29 @@ def test_sensors_that_cannot_be_do_not_cost_the_meter_its_senses(
     street.assert_complete()
 
 
+def test_sensors_that_end_each_boot_are_given_up(
+    slotted: Any, run: Callable[[Any], Street], market: Any, tmp_path: Path
+) -> None:
+    # as a pin does that the board's own flash hangs on
+    made = 'super().__init__("grid", backwards)'
+    dies = ("sensors/simulated.py", made, "assert not backwards; " + made)
+    lay(slotted.flash / "a", "0.1.8", compiled(tmp_path, "0.1.8", dies))
+    street = run(slotted)
+    for _ in range(5):
+        street.interval()
+        threading.Event().wait(0.2)
+    assert boot_state(slotted)["boots"] == 0
+    market.publish_config(
+        4, sensors=[{"role": "grid", "driver": "simulated", "profile": "profile.txt", "reversed": True}]
+    )
+    street.until_restarted()
+    status = street.status(config=4)
+    assert street.statuses == [RESTART, 1, 1, 1, 1, 1]
+    assert (status["boots"], status["refused"]) == (6, {"config": 1})
+    street.interval()
+    street.assert_complete()
+
+
 def test_a_meter_from_its_source_hears_its_configuration_too(
     make_meter: Callable[..., Any], broker: Any, run: Callable[[Any], Street], market: Any
 ) -> None:

@@ -36,7 +36,7 @@ def test_a_meter_joins_by_phone_and_reports(
     flash.mkdir()
     place = make_site(store)
     issue(store, "m001", settings=SETTINGS)
-    code = enrolment.qr_text(store, enrolment.new_token(store, "m001", int(time.time())))
+    code = enrolment.qr_text(store, enrolment.new_tokens(store, ["m001"], int(time.time()))["m001"])
     (flash / "label.json").write_text(json.dumps({"password": "label-password"}))
     (flash / "profile.txt").write_text("1468180800 900\n400 0\n")
     with BrokerProcess(store) as broker:

@@ -27,4 +27,6 @@ def test_networks_joined_tried_and_gone_back_to(on_device: Callable[..., Any]) -
         ["password", "the Wi-Fi does not accept the password"],
         cafe,
         ["not-found", "the Wi-Fi is not found"],
+        None,
+        ["hostname", "pumasi-" + 25 * "m"],
     ]

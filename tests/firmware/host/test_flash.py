@@ -20,6 +20,9 @@ from broker.site import Site
 from firmware.host import board, esp, flash
 from firmware.host.board import BoardError, connected
 from firmware.host.fleet import DEVICE, unix_port
+from tests.broker import stores
+from tests.broker.stores import document
+from tests.broker.test_commands import reading
 from tests.firmware.host.pty_board import PtyBoard
 from tests.firmware.host.rom_loader import RomLoader
 
@@ -144,6 +147,31 @@ def test_flashing_again_keeps_readings_unless_they_are_anothers(
         other = dict(given, **{"config.json": given["config.json"].replace(b'"m001"', b'"m002"')})
         flash.write_meter(there, new, other, quiet)
         assert there.read("outbox/00000000.seg") is None
+
+
+def test_an_erased_board_goes_on_counting_where_its_readings_end(
+    make_board: Callable[..., PtyBoard], tmp_path: Path
+) -> None:
+    store = tmp_path / "community"
+    (tmp_path / "community.json").write_text(json.dumps(document(1)))
+    assert (
+        stores.pumasi(
+            "broker", "init", "--store", store, "--host", "localhost", "--community", tmp_path / "community.json"
+        ).status
+        == 0
+    )
+    (tmp_path / "m001.json").write_text(json.dumps(SENSORS))
+    assert stores.pumasi("meter", "add", "m001", "--store", store, "--settings", tmp_path / "m001.json").status == 0
+    one = make_board()
+
+    def seed() -> object:
+        done = pumasi("flash", "--port", one.port, "--meter", "m001", "--store", store, "--skip-test")
+        assert done.returncode == 0, done.stderr
+        return json.loads((one.flash / "config.json").read_text()).get("seed")
+
+    assert seed() is None
+    reading(store, "m001", import_wh=5_000, export_wh=70)
+    assert seed() == {"import_wh": 5_000, "export_wh": 70, "generation_wh": 0, "consumption_wh": 0}
 
 
 def test_a_running_meter_is_interrupted_by_the_doctor_and_goes_on(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from market.billing import BillingError, CarryOver, HouseholdMonth, MonthSettled, close_month
+from market.billing import BillingError, CarryOver, HouseholdMonth, IntervalResult, MonthSettled, close_month
 from market.billing.result import carry_over, month_result
-from market.settlement.rules import RulesError
+from market.settlement.final import settle_final
+from market.settlement.interval import settle
+from market.settlement.rules import Registers, RulesError
 from market.tariff_files import read_body
 from market.tariffs import Credit, TariffError, month_of
 from market.tariffs.amounts import money, money_text
-from tests.market.billing.months import MAY, closed, community, intervals
+from market.tariffs.bill import Amount, Usage, bill
+from tests.market.billing.months import HOUR, MAY, closed, community, intervals
 from tests.market.tariffs.documents import blocks, document, version
 
 FLAT = {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"}
@@ -283,3 +287,38 @@ def test_fees_of_the_network_follow_from_the_grid_fee() -> None:
     )
     assert rules.network.fee_ticks.tolist() == [0, 1_135, 1_135]
     assert rules.members[0].tariff.level == "transformer"
+
+
+@pytest.mark.parametrize("left_wh", [1, 0])
+def test_what_a_final_correction_took_from_a_trade_stays_owed(left_wh: int) -> None:
+    """10 kWh were sold; the meter made 1 Wh, or none: the seller owes its supplier the rest, in the month too."""
+    rules = community({"t": FLAT}, {"a1": "t", "a2": "t"})
+    start = MAY.start(ZoneInfo(rules.timezone))
+    zero, sold, bought = (Registers(0, 0, 0, 0), Registers(0, 10_000, 10_000, 0), Registers(10_000, 0, 0, 10_000))
+    registers = {(home, start - HOUR): zero for home in ("a1", "a2")} | {("a1", start): sold, ("a2", start): bought}
+    cleared = settle(rules, start, registers, "curve")
+    registers["a1", start] = Registers(0, left_wh, left_wh, 0)
+    final = settle_final(rules, start, registers, cleared.result)
+    result = IntervalResult(start, rules, final.price_ticks, final.positions, final.matches)
+    month = close_month(rules, MAY, [result], {}, "curve")
+    assert money_text(household(month, "a1").own.total) == "0.8"
+    assert abs(sum(posting.money for posting in month.postings if posting.account == "household:a1")) < money("0.01")
+
+
+def test_energy_that_cancels_out_at_two_prices_is_still_paid_for() -> None:
+    usage = Usage(supplied={"dynamic": Amount(0, 500)})
+    tariff = community({"t": document(version())}, {"a1": "t"}).tariffs["t"]
+    assert sum(line.money for line in bill(tariff, MAY, usage).lines if line.name == "energy") == 500
+
+
+def test_what_intervals_have_traded_is_not_netted_again() -> None:
+    """The mechanism changed within the month, and the nodes stand in another order since."""
+    tariff = {"t": document(version(energy=STEEP)), "s": document(version(energy=STEEP, export=NET), name="s")}
+    before = community(tariff, {"a1": "t", "b1": "s"}, promise="month")
+    traded = intervals(before, MAY, [(12, {"a1": (9_000, 0), "b1": (0, 9_000)})])
+    assert sum(position.sold_wh for position in traded[0].positions) == 9_000
+    network = [{"node": "root"}, {"node": "b", "parent": "root"}, {"node": "a", "parent": "root"}]
+    after = community(tariff, {"a1": "t", "b1": "s"}, promise="month", mechanism="monthly-netting", network=network)
+    month = close_month(after, MAY, traded, {}, "curve")
+    assert month.netting is not None and month.netting.orders == ()
+    assert household(month, "a1").use.bought_wh == 9_000

@@ -112,3 +112,9 @@ def test_what_cannot_be_exported_is_one_line(
     assert main(["export", "--store", str(store), *arguments]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and line in said.err
+
+
+def test_the_last_day_of_the_calendar_is_a_day(store: Path, tmp_path: Path) -> None:
+    assert exported(store, tmp_path / "a.csv", "transfers", "--to", "9999-12-31") == exported(
+        store, tmp_path / "b.csv", "transfers"
+    )

@@ -94,7 +94,9 @@ def test_a_clock_far_ahead_is_refused_by_name(record: Record) -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "value"), [("community", "d"), ("currency", "KRW"), ("interval_s", 300)], ids=lambda v: str(v)
+    ("member", "value"),
+    [("community", "d"), ("currency", "KRW"), ("timezone", "UTC"), ("interval_s", 300)],
+    ids=lambda v: str(v),
 )
 def test_another_community_needs_another_store(record: Record, member: str, value: object) -> None:
     with pytest.raises(RecordError, match=f"{member} {value}: this store is for"):

@@ -159,3 +159,23 @@ def test_a_secret_that_was_destroyed_is_followed_by_another(tmp_path: Path) -> N
     assert done is not None
     assert (done.closures, done.tied) == (3, 1)
     record.close()
+
+
+def test_a_closure_that_came_to_nothing_is_not_taken_for_anothers(record: Record, tmp_path: Path) -> None:
+    """The market's closure is rolled back, the month's thread books one under the same number, the market goes on."""
+    chain, other = Chain(record, tmp_path), Record(tmp_path)
+    gates = Gates(record, grace_s=0.0, chain=chain)
+    gates.tick(SINCE + 900 * INTERVALS, 0.0)
+    gates.close_next()
+    with pytest.raises(RuntimeError, match="no room"), record.transaction():
+        gate = record.close_gate(SINCE, 900, now=1, versions={}, horizon=0, inputs=record.input_versions(0))
+        record.add_result(gate, record.result(1))
+        chain.add(gate)
+        raise RuntimeError("no room")
+    theirs = Gates(other, grace_s=0.0, chain=Chain(other, tmp_path))
+    theirs.tick(SINCE + 900 * INTERVALS, 0.0)
+    theirs.close_next()
+    gates.next_start += 900
+    close_all(gates, 0.0)
+    audit(record, tmp_path / "no keys", quiet)
+    other.close()

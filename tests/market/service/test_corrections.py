@@ -315,6 +315,66 @@ def test_estimates_share_out_every_unit() -> None:
         between(high, low, 2)
 
 
+def test_a_gap_is_estimated_between_what_was_put_right(record: Record) -> None:
+    """The readings on both sides were wrong: what stands instead of them is what the gap lies between."""
+    gates, estimates = Gates(record, grace_s=0.0), Estimates(record)
+    truth = week(3)
+    low, high = truth["m3", SINCE], truth["m3", SINCE + 1800]
+    wrong = Registers(high.import_wh + 50, *high[1:])
+    said = {key: value for key, value in truth.items() if key != ("m3", SINCE + 900)}
+    add(record, gates, said | {("m3", SINCE): wrong, ("m3", SINCE + 1800): wrong})
+    correct(record, "m3", SINCE, low)
+    correct(record, "m3", SINCE + 1800, high)
+    settle(record, gates, END)
+    assert estimates.fill(gates.rules, END + 4 * DAY_S, gates.next_start) == 1
+    settle(record, gates, END + 4 * DAY_S)
+    used = [newest(record, SINCE + 900 * i)["h3"] for i in (1, 2)]
+    assert all(row["heard"] for row in used)
+    assert sum(row["import_wh"] for row in used) == high.import_wh - low.import_wh
+
+
+def test_a_gap_of_a_meter_that_has_left_is_estimated(record: Record) -> None:
+    gates, estimates = Gates(record, grace_s=0.0), Estimates(record)
+    gap(record, gates, {("m3", SINCE + 900)})
+    settle(record, gates, END)
+    others = {**BODIES, "members": [m for m in BODIES["members"] if m["household"] != "h3"]}
+    record.store_inputs(others, now=END)
+    gates.learn()
+    assert estimates.fill(gates.rules, END + 4 * DAY_S, gates.next_start) == 1
+
+
+def test_a_wrong_reading_that_was_put_right_keeps_no_other_out(record: Record) -> None:
+    gates = Gates(record, grace_s=0.0)
+    truth = week(3)
+    first, second = truth["m3", SINCE], truth["m3", SINCE + 900]
+    hear(record, gates, {("m3", SINCE): Registers(first.import_wh + 100_000, *first[1:])})
+    with pytest.raises(AssertionError, match="impossible"):
+        hear(record, gates, {("m3", SINCE + 900): second})
+    correct(record, "m3", SINCE, first)
+    later = truth["m3", SINCE + 1800]
+    hear(record, gates, {("m3", SINCE + 1800): later})
+
+
+def test_an_interval_that_cannot_be_run_again_does_not_stop_the_others(record: Record) -> None:
+    gates = Gates(record, grace_s=0.0)
+    truth = week(3)
+    hear(record, gates, truth)
+    settle(record, gates, END)
+    money = balances(record)
+    correct(record, "m3", SINCE + 900, Registers(2**52, 0, 0, 2**52))
+    correct(record, "m0", SINCE + 2700, truth["m0", SINCE + 2700]._replace(export_wh=2**20))
+    told: list[str] = []
+    again = [closed.gate.start for closed in gates.run_again(told.append)]
+    assert again == [SINCE + 1800, SINCE + 2700]
+    assert len(told) == 1 and "what is booked of it stands" in told[0]
+    assert {key: value for key, value in balances(record).items() if key[0] == SINCE + 900} == {
+        key: value for key, value in money.items() if key[0] == SINCE + 900
+    }
+    correct(record, "m3", SINCE + 900, truth["m3", SINCE + 900])
+    assert SINCE + 900 in [closed.gate.start for closed in gates.run_again(told.append)]
+    whole(record)
+
+
 # the command
 
 
@@ -361,6 +421,7 @@ def test_the_command_stores_what_a_person_says(settled: Path, capsys: pytest.Cap
         (["m3", local(SINCE + 900), "--import-wh", "1"], "must be given too"),
         (["m3", local(SINCE + 2700), "--import-wh", "0"], "the register stood at"),
         (["m3", local(SINCE), "--import-wh", "999999"], "the register stood at"),
+        (["m3", local(SINCE + 2700), "--import-wh", "999999"], "no connection carries more than 1 MW"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_stored(

@@ -8,19 +8,25 @@ from typing import Any
 
 import pytest
 
+from market.clearing.problem import ProblemError
 from market.record import Record
 from market.record.rows import MONTH
+from market.service import months
 from market.service.audit import audit
 from market.service.chain import Chain
 from market.service.gates import Gates
 from market.service.month_closing import MonthClosing, due
 from market.service.replay import replay
 from market.settlement.rules import Registers
+from market.tariffs import month_of
+from tests.market.billed import community as street
+from tests.market.billed import settle_months
 from tests.market.bodies import COMMUNITY, TARIFFS
 from tests.market.service.test_corrections import hear
 
 HALF_DAY_S, DAY_S = 43_200, 86_400
 MAY, JULY = (int(datetime(2026, month, 1, tzinfo=UTC).timestamp()) for month in (5, 7))
+OTHER = {"retail_per_kwh": "120", "feed_in_per_kwh": "100"}
 SINCE = MAY + 29 * DAY_S
 """The community begins two days before June."""
 BODIES: dict[str, Any] = {
@@ -114,3 +120,49 @@ def test_what_stands_in_the_way_is_said_once_and_the_market_goes_on(
         closing.look(JULY + day * DAY_S)
         closing.stop(60)
     assert said == ["a month cannot be closed, the market goes on: no tariff of June"]
+
+
+def test_a_change_after_a_month_has_ended_does_not_make_it_another(tmp_path: Path) -> None:
+    """Netted months stay netted, at the reference that was, when the community changes both before they are closed."""
+    month, now = month_of("2026-05"), JULY + 6 * DAY_S
+    bills = {}
+    for name, change in {"same": {}, "changed": {"mechanism": "mid-market", "reference": OTHER}}.items():
+        settle_months(tmp_path / name, document=street(mechanism="monthly-netting"))
+        record = Record(tmp_path / name)
+        record.store_document(record.document() | change, JULY + DAY_S)
+        (closed,) = months.close(record, month, now)
+        bills[name] = closed.text
+        record.close()
+    assert bills["same"] == bills["changed"]
+    assert '"netting":{' in bills["same"]
+
+
+def test_intervals_that_settle_meanwhile_do_not_keep_a_month_from_closing(
+    settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market, other = Record(settled), Record(settled)
+    gates = Gates(market, 0.0, 0)
+    gates.tick(JULY + 100 * HALF_DAY_S, 0.0)
+    real, count = months.derive, 0
+
+    def derive(*given: Any, **named: Any) -> Any:
+        nonlocal count
+        count += 1
+        assert count < 9, "it never comes to an end"
+        gates.close_next()
+        return real(*given, **named)
+
+    monkeypatch.setattr(months, "derive", derive)
+    assert len(months.close(other, month_of("2026-05"), JULY)) == 1
+    assert count == 1
+    market.close()
+    other.close()
+
+
+def test_trouble_of_any_kind_is_told_and_ends_in_a_line(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ProblemError("energy-too-large", None, "too much")
+
+    monkeypatch.setattr(months, "close", fail)
+    (said,) = close_at(settled, JULY)
+    assert said.startswith("a month cannot be closed, the market goes on: ")

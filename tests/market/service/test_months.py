@@ -223,3 +223,9 @@ def test_the_result_is_plain_json(record: Record, store: Path) -> None:
     assert json.loads(record.result(gate.number)) == result
     assert result["month"] == "2026-05" and gate.kind == MONTH and gate.length == 31 * 86_400
     assert months.closed_months(record) == [MAY] and JUNE not in months.closed_months(record)
+
+
+def test_a_month_cannot_be_closed_where_there_is_no_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bill", "close", "2026-05", "--store", str(tmp_path / "typo")]) == 2
+    assert "there is no record here" in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()

@@ -1,7 +1,8 @@
 # Lives through a list of steps with sensors that say what they are told. Argument: a file with the sensors
 # {"role", "volatile", "wrap"}, the configuration, and the steps: {"now": epoch, "say": [counters or null, …],
 # "disturbed": what the first sensor says once before, "ms": since the last step, "doubtful": true},
-# {"cut": configuration} (everything from flash again, with changes), "spoil" (the state), "full" (the next record finds
+# {"cut": configuration} (everything from flash again, with changes), {"restart": tag} (as a meter does by itself, with
+# another tag of the first sensor), "spoil" (the state), "full" (the next record finds
 # no room). Prints every record, and what each step closed.
 import asyncio
 import json
@@ -78,6 +79,10 @@ async def run():
                     pass
         elif step == "full":
             Outbox.append = refuse
+        elif "restart" in step:
+            meter.save()
+            kinds[0]["tag"] = step["restart"]
+            box, sensors, meter = boot(config)
         elif "cut" in step:
             Outbox.append = append
             config.update(step["cut"])

@@ -170,6 +170,51 @@ async def back():
     }  # fmt: skip
 
 
+async def astray():
+    # both servers are two years ahead for a minute, and intervals are closed by it: a day of the truth undoes it
+    world, keeper = use(World())
+    keeper.closed(world.true_ms // 1000)
+    world.lie_ms = [730 * DAY_MS, 730 * DAY_MS]
+    await keeper.synchronise()
+    keeper.closed(await keeper.tick())
+    polls = 0
+    while keeper.now_ms() > world.true_ms + DAY_MS:
+        await keeper.synchronise()
+        await world.sleep_ms(1_800_000)
+        polls += 1
+        # one answer that is silent or that lies changes nothing
+        world.lie_ms = [3_600_000] if polls % 7 == 0 else []
+        assert polls < 100, "stands for ever"
+    # less than a day is waited for
+    off_ms = abs(keeper.now_ms() - world.true_ms)
+    keeper.closed(world.true_ms // 1000 + 80_000)
+    for _ in range(100):
+        await keeper.synchronise()
+        await world.sleep_ms(600_000)
+    return {"hours": polls // 2, "off_ms": off_ms, "stands": keeper.now_ms() > world.true_ms}
+
+
+async def dead():
+    # one of the two servers never answers: the other one's word, given twice, counts
+    told = []
+    for gone in ("one.example", "two.example"):
+        world = World()
+
+        async def ask(host, port, ticks, world=world, gone=gone):
+            if host == gone:
+                raise OSError(110)
+            return await World.ask(world, host, port, ticks)
+
+        world.ask = ask
+        world, keeper = use(world)
+        tries = 1
+        while not await keeper.synchronise():
+            tries += 1
+            assert tries < 5, "no time without " + gone
+        told.append([tries, abs(keeper.now_ms() - world.true_ms) < 10])
+    return told
+
+
 class OverError(Exception):
     pass
 
@@ -199,4 +244,5 @@ async def asks():
     return {"online": online, "offline": await until(1)}
 
 
-print(json.dumps(real.run({"drift": drift, "first": first, "jump": jump, "back": back, "asks": asks}[sys.argv[1]]())))
+CASES = {"drift": drift, "first": first, "jump": jump, "back": back, "astray": astray, "dead": dead, "asks": asks}
+print(json.dumps(real.run(CASES[sys.argv[1]]())))

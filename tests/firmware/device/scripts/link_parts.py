@@ -10,6 +10,7 @@ import link
 from messages import VERSION
 from outbox import Outbox
 
+NOW_S = 1_800_000_000
 scenario, stay_s = sys.argv[1], int(sys.argv[2])
 happened = []
 config = configuration.load("config.json")
@@ -18,6 +19,9 @@ config = configuration.load("config.json")
 class Clock:
     def __init__(self):
         self.synced = asyncio.Event()
+
+    def now_ms(self):
+        return None if scenario == "unsynced" else NOW_S * 1000
 
 
 class Radio:
@@ -43,8 +47,13 @@ async def run():
     if scenario in ("nobody", "unsynced"):
         link.BACKOFF_LEAST_MS = link.BACKOFF_MOST_MS = 20
     radio = Radio() if scenario in ("nobody", "unsynced") else None
+    box = Outbox("outbox")
+    if scenario == "astray":
+        # two real records, two of a time that was two years ahead, one real
+        for start in (NOW_S - 1800, NOW_S - 900, NOW_S + 63_072_000, NOW_S + 63_072_900, NOW_S):
+            box.append(start, 900, [start, 0, 0, start], 0)
     made = link.Link(
-        config, Outbox("outbox"), clock, radio, lambda: happened.append(["ready"]), status,
+        config, box, clock, radio, lambda: happened.append(["ready"]), status,
         lambda what, payload: happened.append([what, str(payload, "utf-8")]),
     )  # fmt: skip
     running = asyncio.create_task(made.run())
@@ -61,6 +70,8 @@ async def run():
         if scenario == "nobody" and len(happened) > 20:
             break
         await asyncio.sleep_ms(5)
+    if scenario == "astray":
+        happened.append(["outbox", box.acknowledged, box.dropped, box.first])
     happened.append(["last", made.connected, made.last_error])
     running.cancel()
     await asyncio.sleep_ms(50)

@@ -12,6 +12,9 @@ class Pin:
     IN, OUT, PULL_UP, PULL_DOWN, IRQ_FALLING, IRQ_RISING = range(6)
 
     def __init__(self, number, *arguments, **named):
+        if number in (24, 30):
+            # as on a board that lacks them
+            raise ValueError("invalid pin")
         self.number = number
         made.append(["Pin", number, list(arguments), named])
 

@@ -46,6 +46,9 @@ async def run():
     await asyncio.sleep_ms(20)
     steps += [await outcome(radio.ensure()), await slow, radio.ssid]
     steps.append(await outcome(wifi.Wifi(None, None).ensure()))
+    # a meter's name may have 32 letters
+    network.told.clear()
+    steps += [await outcome(wifi.Wifi("Home", "correct horse", "pumasi-" + 32 * "m").ensure()), network.told[0]]
     return steps
 
 

@@ -7,6 +7,8 @@ told = []
 
 
 def hostname(name):
+    if len(name) > 32:
+        raise ValueError
     told.append(["hostname", name])
 
 

@@ -1,0 +1,59 @@
+"""Labels of meters: the enrolment code, drawn or printed, and the password of the meter's own access point."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import io
+import json
+import sys
+import time
+from pathlib import Path
+
+import segno
+
+from broker import enrolment
+from broker.identities import Identity
+from broker.private_files import write_private
+
+
+def add_qr(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--qr", type=Path, metavar="DIR", help="write METER.png and METER.svg here (default: draw it on the terminal)"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON, with the code's text")
+
+
+def tell_labels(arguments: argparse.Namespace, issued: list[Identity]) -> None:
+    """Draw an enrolment token for each, and give its label: the code, and the access point's password."""
+    now = int(time.time())
+    enrolment.sweep(arguments.store, now)
+    tokens = enrolment.new_tokens(arguments.store, [one.meter for one in issued], now)
+    texts = {meter: enrolment.qr_text(arguments.store, token) for meter, token in tokens.items()}
+    if arguments.qr is not None:
+        arguments.qr.mkdir(parents=True, exist_ok=True)
+        for meter, text in texts.items():
+            _draw(arguments.qr, meter, text)
+    until = dt.datetime.fromtimestamp(now + enrolment.LIFETIME_S, dt.UTC)
+    if arguments.json:
+        print(json.dumps([{
+            "meter": one.meter, "household": one.household, "code": texts[one.meter],
+            "label_password": one.label_password, "enrol_until": now + enrolment.LIFETIME_S,
+        } for one in issued]))  # fmt: skip
+        return
+    for one in issued:
+        if arguments.qr is None and sys.stdout.isatty() and len(issued) == 1:
+            segno.make(texts[one.meter], error="m", boost_error=False).terminal(compact=True)
+        print(
+            f"{one.meter}: household {one.household}; Wi-Fi password of its access point {one.label_password};"
+            f" enrols until {until:%Y-%m-%d %H:%M} UTC with {texts[one.meter]}"
+        )
+
+
+def _draw(folder: Path, meter: str, text: str) -> None:
+    """The code as PNG and SVG. Private: it lets the first who scans it enrol."""
+    code = segno.make(text, error="m", mode="alphanumeric", boost_error=False)
+    for kind, size in (("png", 8), ("svg", 4)):
+        drawn = io.BytesIO()
+        code.save(drawn, kind=kind, scale=size)
+        write_private(folder / f"{meter}.{kind}", drawn.getvalue())
