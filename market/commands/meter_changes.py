@@ -98,11 +98,11 @@ def rotate(arguments: argparse.Namespace) -> int:
     elif arguments.anew:
         _rotate_anew(arguments, identity)
     else:
-        _rotatekey_of(store, identity)
+        _next_key_of(store, identity)
     return 0
 
 
-def _rotatekey_of(store: Path, identity: Identity) -> None:
+def _next_key_of(store: Path, identity: Identity) -> None:
     """The key that follows from the present one: the market sends the nonce, the meter answers with the new key."""
     name = identity.meter
     with writing(store) as record, identities.changing(store):

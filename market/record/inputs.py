@@ -37,7 +37,8 @@ class Inputs(Part):
         at or after ``now`` [epoch s], and never to one that was settled already, whatever the clock
         says. A short transaction of its own: any process may call it while the market runs. Raises
         RecordError for another community, currency, time zone or interval length, which need a store of their
-        own, and for a clock far ahead: nothing could be changed until then.
+        own, for a clock far ahead: nothing could be changed until then, and for a new meter that counts earlier than
+        the change applies.
         """
         changed = []
         with self.transaction():
@@ -60,6 +61,8 @@ class Inputs(Part):
                     continue
                 if newest is not None and kind == "community":
                     self._check_unchanged(msgspec.json.decode(newest[1]), bodies[kind])
+                if settled is not None and newest is not None and kind == "members":
+                    _check_new_meters(msgspec.json.decode(newest[1]), bodies[kind], now)
                 version, applies = (1, 0) if newest is None else (newest[0] + 1, now)
                 changed.append(kind)
                 self._db.insert(schema.input, [(kind, version, applies, body, author, number + len(changed))])
@@ -152,6 +155,17 @@ def document_of(bodies: Mapping[str, Any]) -> dict[str, Any]:
 
 def _utc(epoch_s: int) -> str:
     return f"{datetime.fromtimestamp(min(epoch_s, LAST_DATE), UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _check_new_meters(before: list[dict[str, Any]], after: list[dict[str, Any]], now: int) -> None:
+    """A meter that is new in a community at work counts from an interval that it is a member in: no energy is lost."""
+    known = {meter["meter"] for member in before for meter in member["meters"]}
+    for meter in (meter for member in after for meter in member["meters"]):
+        if meter["meter"] not in known and meter["since"] < now:
+            raise RecordError(
+                f"meter {meter['meter']} counts since {_utc(meter['since'])}, and this change applies to intervals from"
+                f" {_utc(now)} on: give it a later since, and the registers it has then"
+            )
 
 
 def _same(stored: str, body: str) -> bool:

@@ -130,6 +130,17 @@ class Ledger(Part):
         start = self._db.one("SELECT min(start) FROM gate WHERE kind = ?", INTERVAL)[0]
         return None if start is None else int(start)
 
+    def horizon_before(self, before_s: int) -> int:
+        """The arrival number up to which the interval had seen readings that ended ``before_s`` before the last one."""
+        last = self.last_gate()
+        if last is None:
+            return 0
+        row = self._db.execute(
+            "SELECT horizon FROM gate WHERE kind = ? AND start <= ? ORDER BY start DESC, revision LIMIT 1",
+            (INTERVAL, last.start - before_s),
+        ).fetchone()
+        return 0 if row is None else int(row[0])
+
     def gate_of(self, start: int, length: int, revision: int, kind: str = INTERVAL) -> Gate | None:
         """The closure of that revision, if there is one."""
         row = self._db.execute(

@@ -22,6 +22,9 @@ from market.settlement.rules import Rules
 CATCH_UP_BOUND_S = 400 * 86_400
 """How long a market may have been away and still settle every interval since."""
 
+LOOK_BACK_S = 30 * 86_400
+"""A market that starts looks for late readings among those that came since its closures of this long ago."""
+
 
 class ClockError(RuntimeError):
     """The clock cannot be right."""
@@ -53,7 +56,7 @@ class Gates:
         self._grace_s = grace_s
         self._heard: dict[int, set[str]] = {}
         self._ended_at: dict[int, float] = {}
-        self._looked_at = (0, 0)
+        self._looked_at = (record.horizon_before(LOOK_BACK_S), 0)
         self.now = 0
         self.learn()
         last = record.last_gate()

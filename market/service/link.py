@@ -95,6 +95,8 @@ class Link:
         self._client.connect_async(host, port, keepalive=KEEPALIVE_S)
 
     def start(self) -> None:
+        if self._thread is not None:
+            return
         self._woken, self._wake = socket.socketpair()
         self._woken.setblocking(False)
         self._wake.setblocking(False)
@@ -104,9 +106,10 @@ class Link:
     def stop(self) -> None:
         """Take leave of the broker when it has taken what is still to be sent; not for long."""
         self._stopping.set()
-        if self._thread is not None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
             self._on_packets()
-            self._thread.join()
+            thread.join()
             self._woken.close()
             self._wake.close()
 

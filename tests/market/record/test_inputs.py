@@ -16,6 +16,8 @@ import pytest
 from market.record import Record, RecordError
 from market.settlement.rules import RulesError, parse, split
 from tests.market.record.killed import document
+from tests.market.service.test_gates import BODIES as BEGUN
+from tests.market.service.test_gates import SINCE
 
 ROOT = Path(__file__).parents[3]
 
@@ -117,6 +119,8 @@ import sys
 from pathlib import Path
 from market.record import Record
 from tests.market.record.killed import document
+from tests.market.service.test_gates import BODIES as BEGUN
+from tests.market.service.test_gates import SINCE
 name = sys.argv[2]
 record = Record(Path(sys.argv[1]))
 for i in range(8):
@@ -174,3 +178,19 @@ def test_rules_are_parsed_once_for_each_set_of_versions(record: Record, monkeypa
         for start in (0, 9_000):
             record.rules(record.input_versions(start))
     assert len(parsed) == 2
+
+
+def test_a_new_meter_of_a_community_at_work_counts_from_when_it_is_a_member(store: Path) -> None:
+    record = Record(store)
+    record.store_inputs(BEGUN, now=0)
+    with record.transaction():
+        record.close_gate(SINCE, 900, now=SINCE + 900, versions={}, horizon=0, inputs=record.input_versions(SINCE))
+    applies = SINCE + 3600
+    more = {"household": "h9", "node": "left", "tariff": "standard"}
+    early, later = ([{"meter": "m9", "kid": 1, "since": since}] for since in (applies - 900, applies))
+    with pytest.raises(RecordError, match=r"meter m9 counts since .* give it a later since"):
+        record.store_inputs({**BEGUN, "members": [*BEGUN["members"], {**more, "meters": early}]}, now=applies)
+    assert record.store_inputs({**BEGUN, "members": [*BEGUN["members"], {**more, "meters": later}]}, now=applies) == [
+        "members"
+    ]
+    record.close()
