@@ -85,7 +85,9 @@ def load(store: Path, meter: str) -> Identity:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Identity)
     except FileNotFoundError:
-        raise SiteError(f"{meter}: this meter has no identity here; give it one: pumasi meter add {meter}") from None
+        raise SiteError(
+            f"{meter}: no such meter; see pumasi meter list (pumasi meter add gives one its identity)"
+        ) from None
     except (OSError, msgspec.DecodeError) as error:
         raise SiteError(f"{path}: {reason(error)}") from None
 

@@ -53,7 +53,7 @@ def identity(
     if not config.get("sensors"):
         raise BoardError(
             f"{where}: nobody has said what this meter measures with",
-            'give --settings FILE with {"sensors": [{"role": "grid", "driver": …}]}; docs/firmware.md has one of each',
+            'give --settings FILE with {"sensors": [{"role": "grid", "driver": …}]}; docs/sensors.md has one of each',
         )
     return {**issued, "config.json": json.dumps(config, separators=(",", ":"), ensure_ascii=False).encode()}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from broker.contract import user
+from broker.private_files import make_private_folder
 from firmware.host.faults import Plan
 from firmware.host.street import Home, Street
 
@@ -69,7 +70,7 @@ def make_flash(
     sensor: dict[str, Any] = {"role": "grid", "driver": "simulated", "profile": "profile.txt"}
     if reversed_ct:
         sensor["reversed"] = True
-    directory.mkdir(parents=True, exist_ok=True)
+    make_private_folder(directory)
     tls = bool(identity.credentials)
     config = {
         "version": 1,

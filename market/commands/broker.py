@@ -56,11 +56,12 @@ def add(commands: Any) -> None:
     init.add_argument(
         "--community", type=Path, metavar="FILE", help="begin the store with this community.json, when it is new"
     )
-    init.add_argument("--port", type=int, default=PORT, help="for meters, TLS (default: %(default)s)")
-    init.add_argument("--hub-port", type=int, default=HUB_PORT, help="enrolment and firmware (default: %(default)s)")
-    init.add_argument(
-        "--loopback-port", type=int, default=LOOPBACK_PORT, help="for the market, this machine only (%(default)s)"
-    )
+    for option, port, what in (
+        ("--port", PORT, "for meters, TLS"),
+        ("--hub-port", HUB_PORT, "enrolment and firmware"),
+        ("--loopback-port", LOOPBACK_PORT, "for the market, this machine only"),
+    ):
+        init.add_argument(option, type=int, metavar="PORT", help=f"{what} (default: as it is, or {port})")
     init.add_argument("--bind", metavar="ADDRESS", help="listen on this address only (default: all of the machine)")
     _action(actions, "run", "run the broker and its hub until Ctrl-C", _run)
     renew = _action(actions, "renew", "renew the server's certificate and the revocation list", _renew)
@@ -141,13 +142,12 @@ def _action(actions: Any, name: str, text: str, run: Any) -> argparse.ArgumentPa
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
-    """``--store``; ``PUMASI_STORE`` stands in for it."""
+    """``--store``; ``PUMASI_STORE`` stands in for it; ``main`` says when there is neither."""
     store = os.environ.get("PUMASI_STORE")
     parser.add_argument(
         "--store",
         type=Path,
         default=None if store is None else Path(store),
-        required=store is None,
         metavar="DIR",
         help="the community's store (default: PUMASI_STORE)",
     )
@@ -162,18 +162,20 @@ def told(run: Any, arguments: argparse.Namespace) -> int:
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    for name in ("port", "hub_port", "loopback_port"):
-        if not 0 < getattr(arguments, name) < 65_536:
-            raise CommandError(f"--{name.replace('_', '-')} {getattr(arguments, name)}: no port")
-    ports = (arguments.port, arguments.hub_port, arguments.loopback_port)
+    there = site.load(arguments.store) if (site.directory(arguments.store) / "broker.json").exists() else None
+    ports = []
+    for name, default in (("port", PORT), ("hub_port", HUB_PORT), ("loopback_port", LOOPBACK_PORT)):
+        given = getattr(arguments, name)
+        if given is not None and not 0 < given < 65_536:
+            raise CommandError(f"--{name.replace('_', '-')} {given}: no port")
+        ports.append(given if given is not None else default if there is None else getattr(there, name))
+    port, hub_port, loopback_port = ports
+    bind = arguments.bind if arguments.bind is not None or there is None else there.bind
     if len(set(ports)) < len(ports):
         raise CommandError("--port, --hub-port and --loopback-port: must differ")
     hosts = list(dict.fromkeys(check_host(host) for host in arguments.host))
     document = _document(arguments.store, arguments.community)
-    wanted = Site(
-        document["community"], document["interval_s"], hosts, arguments.port, arguments.loopback_port,
-        arguments.hub_port, arguments.bind,
-    )  # fmt: skip
+    wanted = Site(document["community"], document["interval_s"], hosts, port, loopback_port, hub_port, bind)
     made = initialise(arguments.store, wanted)
     for line in made:
         print(f"made: {line}")
@@ -193,11 +195,9 @@ def _document(store: Path, community: Path | None) -> Mapping[str, Any]:
     else:
         bodies = read_community(community)
         record = Record(store)
-        if record.inputs_version():
-            record.close()
-            raise CommandError(f"--community {community}: {store} has a community already: pumasi community apply")
-        begin_community(record, bodies, community)
     try:
+        if community is not None:
+            begin_community(record, bodies, community)
         return record.document()
     finally:
         record.close()

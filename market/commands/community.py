@@ -47,6 +47,12 @@ def add(commands: Any, store: Path) -> None:
         action="store_true",
         help="the market runs on a simulated clock, as a demo's: apply from the next interval that it settles",
     )
+    apply.add_argument(
+        "--remove-meters",
+        action="store_true",
+        help="meters that the file lacks are to go, and those it has that had gone are to come back (pumasi meter"
+        " replace does it with their identities)",
+    )
     apply.set_defaults(run=run_apply)
     history = actions.add_parser("history", help="print every stored version, from when it applies and who stored it")
     history.set_defaults(run=run_history)
@@ -78,7 +84,9 @@ def run_apply(arguments: argparse.Namespace) -> int:
             _expect_simulated(record, now)
             now = 0
         try:
-            changed = record.store_document(document, now, arguments.author or author())
+            changed = record.store_document(
+                document, now, arguments.author or author(), keep_meters=not arguments.remove_meters
+            )
         except RulesError as error:
             raise CommandError(f"{arguments.file}: {error}") from None
         if not changed:

@@ -74,7 +74,7 @@ def run_add(arguments: argparse.Namespace) -> int:
         record.close()
     print(_line(correction, ZoneInfo(rules.timezone)))
     what = "only this household's residual energy changes" if final else "the difference is booked as a revision"
-    print(f"stored; a running market settles the interval and the one after it again: {what}")
+    print(f"stored; the market settles the interval and the one after it again, at once when it runs: {what}")
     return 0
 
 

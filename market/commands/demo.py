@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from zoneinfo import ZoneInfo
 
 from broker.contract import market_user
+from broker.private_files import make_private_folder
 from broker.run import BrokerError, RunningBroker, start_broker
 from firmware.host.community import CURRENCY
 from firmware.host.conductor import Child, Children, Conductor, ConductorError
@@ -155,7 +156,7 @@ def _make_fresh(path: Path) -> None:
         if path.is_symlink():
             raise CommandError(f"--store {path}: is a link; give the directory itself")
         shutil.rmtree(path)
-    path.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path)
     (path / MARKER).write_text('{"note": "made by pumasi demo, replaced by the next"}\n')
     (path / "logs").mkdir()
 

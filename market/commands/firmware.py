@@ -15,6 +15,7 @@ from broker.private_files import make_private_folder
 from broker.site import SiteError
 from firmware.host import bundle
 from firmware.host.bundle import Bundle, BundleError
+from market.commands.broker import add_store
 from market.commands.errors import CommandError
 
 KEY, PUBLIC = "signing.pem", "firmware.pub"
@@ -61,7 +62,7 @@ def add(commands: Any) -> None:
     offer.add_argument("version", metavar="VERSION", help="a signed one, such as 0.2.0; 'none' takes the offer back")
     offer.add_argument("--meter", action="append", metavar="ID", help="only this meter; may be repeated (default: all)")
     for parsed in (key, signed, offer):
-        parsed.add_argument("--store", type=Path, required=True, metavar="DIR", help="the community's store")
+        add_store(parsed)
 
 
 def _run(run: Any, arguments: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from firmware.host import doctor, esp
 from firmware.host.board import BoardError, check_port, connected
 from firmware.host.bundle import BundleError
 from firmware.host.flash import identity, program, write_meter
+from market.commands.broker import add_store
 from market.commands.errors import CommandError
 from market.record import Record, RecordError
 
@@ -50,7 +51,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--port", required=True, metavar="PORT", help="serial port, such as /dev/ttyUSB0 or COM3")
     parser.add_argument("--meter", required=True, metavar="ID", help="which meter it becomes; pumasi meter add made it")
-    parser.add_argument("--store", type=Path, required=True, metavar="DIR", help="the community's store")
+    add_store(parser)
     image = parser.add_mutually_exclusive_group()
     image.add_argument("--image", type=Path, metavar="FILE", help="erase the board and write this MicroPython image")
     image.add_argument(

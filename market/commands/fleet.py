@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import signal
 import sys
 from datetime import date
@@ -78,9 +79,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--store",
         type=Path,
-        default=Path(".pumasi/fleet"),
+        default=argparse.SUPPRESS,
         metavar="DIR",
-        help="where the record lies (default: %(default)s)",
+        help="where the record lies (default: .pumasi/fleet; with --broker: PUMASI_STORE)",
     )
     parser.add_argument("--json", action="store_true", help="the last line of standard output is a JSON summary")
     faults = parser.add_argument_group("faults")
@@ -107,7 +108,19 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2016-07-11") from None
 
 
+def _store(live: bool) -> Path:
+    """Where no --store is given. A community's store is never what a fleet in lock step begins anew."""
+    if not live:
+        return Path(".pumasi/fleet")
+    store = os.environ.get("PUMASI_STORE")
+    if store is None:
+        raise CommandError("which store? give --store DIR or set PUMASI_STORE")
+    return Path(store)
+
+
 def run(arguments: argparse.Namespace) -> int:
+    if "store" not in arguments:
+        arguments.store = _store(arguments.broker is not None)
     faults = _faults(arguments)
     try:
         street = homes_street(arguments.homes, arguments.grid, arguments.csv, arguments.first)

@@ -13,6 +13,7 @@ from typing import Any
 
 from broker import identities, site
 from broker.keys import master_key, meter_key
+from broker.private_files import make_private_folder
 from broker.run import raise_open_files
 from broker.site import SiteError
 from firmware.host.account import Account, Shown
@@ -49,7 +50,8 @@ def run_live(arguments: argparse.Namespace, faults: Faults, street: Street, out:
     steps = _steps(arguments.days, interval_s, faults)
     planned = _plan(faults, list(meters), steps)
     home = store / FOLDER
-    (home / "logs").mkdir(parents=True, exist_ok=True)
+    make_private_folder(home)
+    (home / "logs").mkdir(exist_ok=True)
     raise_open_files()
 
     def say(text: str) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC
 from pathlib import Path
 
 from broker.contract import market_user
+from broker.private_files import make_private_folder
 from broker.run import raise_open_files, start_broker
 from firmware.host.account import Account, Registers, Shown, Stored, make_account, read_flash
 from firmware.host.conductor import Child, Children, Conductor
@@ -106,7 +107,7 @@ def _make_fresh(path: Path, marker: str) -> None:
         if not (path / marker).is_file() or path.is_symlink():
             raise CommandError(f"--store {path}: holds something that is no fleet's; not touched")
         shutil.rmtree(path)
-    path.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path)
     (path / marker).write_text('{"note": "made by pumasi fleet, replaced by the next"}\n')
     (path / "logs").mkdir()
 

@@ -77,8 +77,14 @@ def run_status(arguments: argparse.Namespace) -> int:
     record = Record(arguments.store, read_only=True)
     try:
         last = record.last_gate_number()
+        community = record.rules(record.input_versions(2**62)).community
     finally:
         record.close()
+    series = series_from_environment(os.environ, arguments.store, community=community, read_only=True)
+    try:
+        series.community(0, 1)  # what was written is of no use where the database does not answer
+    finally:
+        series.close()
     position = read_position(arguments.store, series_name(os.environ))
     print(f"{series_name(os.environ)} holds {position} of {last} gate closures, {last - position} behind")
     return 0

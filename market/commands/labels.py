@@ -16,6 +16,9 @@ from broker import enrolment
 from broker.identities import Identity
 from broker.private_files import write_private
 
+LINE = 13
+"""Height of a line of text under the code; the code's modules have 4."""
+
 
 def add_qr(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -32,8 +35,8 @@ def tell_labels(arguments: argparse.Namespace, issued: list[Identity]) -> None:
     texts = {meter: enrolment.qr_text(arguments.store, token) for meter, token in tokens.items()}
     if arguments.qr is not None:
         arguments.qr.mkdir(parents=True, exist_ok=True)
-        for meter, text in texts.items():
-            _draw(arguments.qr, meter, text)
+        for one in issued:
+            _draw(arguments.qr, one, texts[one.meter])
     until = dt.datetime.fromtimestamp(now + enrolment.LIFETIME_S, dt.UTC)
     if arguments.json:
         print(json.dumps([{
@@ -50,10 +53,22 @@ def tell_labels(arguments: argparse.Namespace, issued: list[Identity]) -> None:
         )
 
 
-def _draw(folder: Path, meter: str, text: str) -> None:
-    """The code as PNG and SVG. Private: it lets the first who scans it enrol."""
+def _draw(folder: Path, identity: Identity, text: str) -> None:
+    """The code as PNG, and as SVG with the rest of the label. Private: it lets the first who scans it enrol."""
     code = segno.make(text, error="m", mode="alphanumeric", boost_error=False)
-    for kind, size in (("png", 8), ("svg", 4)):
-        drawn = io.BytesIO()
-        code.save(drawn, kind=kind, scale=size)
-        write_private(folder / f"{meter}.{kind}", drawn.getvalue())
+    drawn = io.BytesIO()
+    code.save(drawn, kind="png", scale=8)
+    write_private(folder / f"{identity.meter}.png", drawn.getvalue())
+    width, height = code.symbol_size(scale=4)
+    lines = (identity.meter, f"Wi-Fi password {identity.label_password}")
+    written = "".join(
+        f'<text x="{width / 2:g}" y="{height + line * LINE:g}" text-anchor="middle" font-family="monospace"'
+        f' font-size="{min(LINE - 3, 1.5 * width / len(content)):g}">{content}</text>'
+        for line, content in enumerate(lines)
+    )
+    tall = height + LINE * len(lines)
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{tall:g}">'
+        f'<rect width="100%" height="100%" fill="#fff"/>{code.svg_inline(scale=4)}{written}</svg>\n'
+    )
+    write_private(folder / f"{identity.meter}.svg", svg.encode())

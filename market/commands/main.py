@@ -83,6 +83,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = parser().parse_args(argv)
+    if getattr(arguments, "store", "") is None:
+        print("pumasi: which store? give --store DIR or set PUMASI_STORE", file=sys.stderr)
+        return 2
     try:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:
@@ -92,5 +95,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = sys.__stderr__
         return 0
     except (CommandError, KeyFileError, RecordError, RulesError, SeriesError, sqlite3.Error, OSError) as error:
-        print(f"pumasi: {error}", file=sys.stderr)
+        print(f"pumasi: {told(error)}", file=sys.stderr)
         return 2
+
+
+def told(error: Exception) -> str:
+    """The error without Python's way of writing those of the operating system."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error)

@@ -8,8 +8,11 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from market.commands import broker
 from market.commands.community import begin_community, read_community
@@ -21,6 +24,7 @@ from market.series.environment import series_from_environment
 from market.series.position import series_name
 from market.service.gates import ClockError
 from market.service.market import Market, run_market, say_json
+from market.settlement.rules import Rules
 
 OUTBOX_S = 30 * 86_400
 """A meter's outbox holds this much: what a new record's meters measured before that can no longer come."""
@@ -36,9 +40,7 @@ def add(commands: Any) -> None:
         description="Run the market service until Ctrl-C. The broker password is read from PUMASI_BROKER_PASSWORD;"
         " the time series goes to InfluxDB when PUMASI_INFLUX_URL and credentials are set.",
     )
-    run.add_argument(
-        "--store", type=Path, required=True, metavar="DIR", help="where the record lies; made when it is new"
-    )
+    broker.add_store(run)
     run.add_argument(
         "--record",
         metavar="URL",
@@ -95,7 +97,10 @@ def _run(
 ) -> None:
     if bodies is not None:
         begin_community(record, bodies, arguments.community)
-    community = record.rules(record.input_versions(2**62)).community
+    rules = record.rules(record.input_versions(2**62))
+    community = rules.community
+    if not conducted and record.last_gate() is None:
+        _check_beginning(rules, int(time.time()))
     series = series_from_environment(os.environ, arguments.store, community=community)
     market = Market(
         record,
@@ -108,10 +113,10 @@ def _run(
         tls=reach.tls,
         grace_s=arguments.grace,
         begin_at=0 if conducted else int(time.time()) - OUTBOX_S,
-        say=say_json if conducted else _say,
+        say=say_json if conducted else partial(_say, ZoneInfo(rules.timezone), rules.currency),
     )
     if not conducted:
-        print(f"chain heads are signed by {market.public_key}", flush=True)
+        print(f"chain heads are signed by {market.public_key}; times are {rules.timezone}", flush=True)
     try:
         run_market(market, conductor=sys.stdin if conducted else None)
     except (ClockError, OSError, RecordError) as error:
@@ -120,9 +125,21 @@ def _run(
         series.close()
 
 
-def _say(event: dict[str, Any]) -> None:
+def _check_beginning(rules: Rules, now: int) -> None:
+    """A market that settles for the first time can settle what meters still hold, and nothing before."""
+    for meter in (meter for member in rules.members for meter in member.meters):
+        if meter.since < now - OUTBOX_S:
+            since = datetime.fromtimestamp(meter.since, UTC)
+            raise CommandError(
+                f"nothing has been settled here yet, and meter {meter.meter} counts since {since:%Y-%m-%d %H:%M} UTC:"
+                f" a meter holds {OUTBOX_S // 86_400} days; give it a later since, a multiple of {rules.interval_s} s"
+                " (pumasi community show, apply)"
+            )
+
+
+def _say(zone: ZoneInfo, currency: str, event: dict[str, Any]) -> None:
     if event["event"] == "gate":
-        print(progress_line(event), flush=True)
+        print(progress_line(event, zone, currency), flush=True)
     elif event["event"] == "connected":
         print(f"connected to the broker; {event['meters']} meters are members", flush=True)
     else:

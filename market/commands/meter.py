@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 from broker import certificates, enrolment, identities, settings
 from broker.identities import Identity
 from broker.live import Live
+from broker.running import running
 from market.commands import doctor, members
 from market.commands.broker import add_store, told
 from market.commands.errors import CommandError
@@ -131,6 +133,14 @@ def _add(arguments: argparse.Namespace) -> int:
         issued = [issue(store, document, name, said) for name in wanted]
     Live(store).let_in(issued)
     tell_labels(arguments, issued)
+    if arguments.json:
+        return 0
+    if not issued:
+        print("every meter has an identity already (pumasi meter list; a new label: pumasi meter label METER)")
+    elif arguments.qr is not None:
+        print(f"the labels are in {arguments.qr}, METER.png and METER.svg each; they let in whoever scans them first")
+        if running(store) is None:
+            print(f"next: pumasi broker run --store {store}")
     return 0
 
 
@@ -203,6 +213,8 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(row))
         return 0
+    if row["enrol_until"] is not None:
+        row["enrol_until"] = f"{dt.datetime.fromtimestamp(row['enrol_until'], dt.UTC):%Y-%m-%d %H:%M} UTC"
     for name, value in row.items():
         print(f"{name.replace('_', ' ')}: {json.dumps(value) if isinstance(value, dict) else value}")
     return 0

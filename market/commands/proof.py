@@ -145,3 +145,4 @@ def _write(path: Path, text: str) -> None:
         scratch.replace(path)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
+    print(f"{path}: written", file=sys.stderr)

@@ -57,6 +57,8 @@ def run_replay(arguments: argparse.Namespace) -> int:
     try:
         with record.snapshot():
             done = replay(record, _progress)
+    except OSError:
+        raise
     except Exception as difference:
         print(f"replay: {told(difference)}")
         return 1
@@ -75,7 +77,7 @@ def run_audit(arguments: argparse.Namespace) -> int:
         key = None if arguments.public_key is None else hex_key(arguments.public_key, "--public-key")
         heads = _heads(record, arguments)
         done = audit(record, arguments.store, _progress, heads=heads, public_key=key)
-    except CommandError:
+    except (CommandError, OSError):
         raise
     except Exception as difference:
         print(f"audit: {told(difference)}")

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from market.record import schema
+from market.record.meter_keys import check_kept, check_keys
 from market.record.part import Part
 from market.record.rows import INTERVAL, InputVersion, RecordError
 from market.settlement.rules import KINDS, Rules, parse, split
@@ -30,15 +31,18 @@ class Inputs(Part):
         """What is remembered within one transaction only: other processes store inputs too."""
         self._applying: dict[int, dict[str, int]] = {}
 
-    def store_inputs(self, bodies: Mapping[str, Any], now: int, author: str = "") -> list[str]:
+    def store_inputs(
+        self, bodies: Mapping[str, Any], now: int, author: str = "", *, keep_meters: bool = False
+    ) -> list[str]:
         """Store what differs from the newest version of each kind; returns the kinds that did.
 
         The first version of a kind applies from the beginning; a later one to intervals that start
         at or after ``now`` [epoch s], and never to one that was settled already, whatever the clock
         says. A short transaction of its own: any process may call it while the market runs. Raises
         RecordError for another community, currency, time zone or interval length, which need a store of their
-        own, for a clock far ahead: nothing could be changed until then, and for a new meter that counts earlier than
-        the change applies.
+        own, for a clock far ahead: nothing could be changed until then, for a new meter that counts earlier than
+        the change applies, and for a meter's key that is older than the stored one; with ``keep_meters`` also
+        when a meter goes, or one comes back.
         """
         changed = []
         with self.transaction():
@@ -61,6 +65,11 @@ class Inputs(Part):
                     continue
                 if newest is not None and kind == "community":
                     self._check_unchanged(msgspec.json.decode(newest[1]), bodies[kind])
+                if newest is not None and kind == "members":
+                    before = msgspec.json.decode(newest[1])
+                    if keep_meters:
+                        check_kept(before, bodies[kind], self.members_history)
+                    check_keys(before, bodies[kind], self.members_history)
                 if settled is not None and newest is not None and kind == "members":
                     _check_new_meters(msgspec.json.decode(newest[1]), bodies[kind], now)
                 version, applies = (1, 0) if newest is None else (newest[0] + 1, now)
@@ -69,14 +78,14 @@ class Inputs(Part):
             self._begin_inputs()
         return changed
 
-    def store_document(self, document: Any, now: int, author: str = "") -> list[str]:
+    def store_document(self, document: Any, now: int, author: str = "", *, keep_meters: bool = False) -> list[str]:
         """``store_inputs`` of a whole community document, as community.json holds one, checked first.
 
         Raises RulesError naming the place and the reason, and then stores nothing.
         """
         bodies = split(document)
         parse(bodies)
-        return self.store_inputs(bodies, now, author)
+        return self.store_inputs(bodies, now, author, keep_meters=keep_meters)
 
     def document(self, at: int | None = None) -> dict[str, Any]:
         """The community as community.json would hold it: newest, or as it applies to the interval starting ``at``."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from broker.private_files import make_private_folder
 from market.record.rows import RecordError
 
 FILE_NAME = "record.sqlite"
@@ -47,7 +48,7 @@ def keep_url(directory: Path, url: URL) -> None:
     file = directory / URL_FILE
     if url.database == str(directory / FILE_NAME) or (file.exists() and file.read_text() == text):
         return
-    directory.mkdir(parents=True, exist_ok=True)
+    make_private_folder(directory)
     new = file.with_suffix(".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:

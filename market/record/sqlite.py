@@ -6,12 +6,14 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from sqlalchemy import URL, Engine, Table, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from broker.private_files import make_private_folder
 from market.record import schema
 from market.record.database import WAIT_S, Database
 from market.record.rows import RecordError, RecordFullError
@@ -31,7 +33,10 @@ class SqliteDatabase(Database):
         if read_only and not self.path.exists():
             raise RecordError(f"{self.path.parent}: there is no record here ({self.path.name} is missing)")
         if not read_only:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.path.parent)
+            # SQLite gives its -wal and -shm the mode of the file. It says itself what is wrong with the place.
+            with suppress(OSError):
+                os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             self._connection = self._connect(read_only)
             if not read_only:

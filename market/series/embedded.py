@@ -7,6 +7,7 @@ projection that can be rebuilt, the file gives up the last instants on a power c
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -190,6 +191,10 @@ class EmbeddedSeries:
         if self._read_only and not self._path.exists():
             return None
         mode = "ro" if self._read_only else "rwc"
+        if not self._read_only:
+            # SQLite gives its -wal and -shm the mode of the file. It says itself what is wrong with the place.
+            with suppress(OSError):
+                os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         connection = sqlite3.connect(
             f"file:{quote(str(self._path.resolve()))}?mode={mode}",
             uri=True,

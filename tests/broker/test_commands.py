@@ -8,6 +8,7 @@ import ssl
 import stat
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from cryptography import x509
@@ -66,6 +67,20 @@ def members_of(store: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 # pumasi broker init
+
+
+def test_init_again_as_it_was_begun_changes_nothing(tmp_path: Path) -> None:
+    path, community = tmp_path / "store", tmp_path / "community.json"
+    community.write_text(json.dumps(document(3)))
+    words = ("broker", "init", "--host", "hub.local", "--community", community)
+    assert run(path, *words, "--port", 8884, "--bind", "127.0.0.1").status == 0
+    before = contents(path)
+    for again in (words, words[:4], (*words, "--port", 8884)):
+        done = run(path, *again)
+        assert (done.status, done.out) == (0, f"{site.directory(path)}: complete, nothing to do\n"), done.errors
+    assert contents(path) == before
+    community.write_text(json.dumps(document(2)))
+    assert f"{community}: is not what " in refused(path, *words)
 
 
 def test_init_makes_a_private_complete_directory_and_the_second_time_nothing(store: Path) -> None:
@@ -209,6 +224,21 @@ def test_every_member_gets_an_identity_and_a_label(store: Path) -> None:
     assert "m002   h002       may enrol" in run(store, "meter", "list").out
 
 
+def test_add_says_where_the_labels_are_and_what_comes_next(store: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    added = run(store, "meter", "add", "--all", "--qr", labels)
+    assert f"the labels are in {labels}" in added.out
+    assert added.out.endswith(f"next: pumasi broker run --store {store}\n")
+    drawn, identity = (labels / "m001.svg").read_text(), identities.load(store, "m001")
+    root = ElementTree.fromstring(drawn)
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["m001", f"Wi-Fi password {identity.label_password}"]
+    again = run(store, "meter", "add", "--all", "--qr", labels)
+    assert again.status == 0 and again.out.startswith("every meter has an identity already")
+    assert "enrol until: 2" in run(store, "meter", "show", "m001").out
+    assert isinstance(json.loads(run(store, "meter", "show", "m001", "--json").out)["enrol_until"], int)
+
+
 def test_what_goes_on_a_meters_flash(store: Path, tmp_path: Path) -> None:
     said = tmp_path / "settings.json"
     said.write_text('{"sensors": [{"role": "grid", "driver": "sdm"}], "board": "pumasi-s3", "ntp": ["ntp.local"]}')
@@ -226,7 +256,7 @@ def test_what_goes_on_a_meters_flash(store: Path, tmp_path: Path) -> None:
     run(store, "meter", "revoke", "m001")
     with pytest.raises(SiteError, match="m001: this meter is revoked"):
         identities.flash_files(store, "m001")
-    with pytest.raises(SiteError, match="m009: this meter has no identity here"):
+    with pytest.raises(SiteError, match="m009: no such meter; see pumasi meter list"):
         identities.flash_files(store, "m009")
 
 
@@ -342,7 +372,7 @@ def test_a_revoked_meter_comes_back_with_new_secrets_only(store: Path) -> None:
     assert run(store, "meter", "revoke", "m001").status == 0
     assert "m001: is revoked; let it in with new secrets" in refused(store, "meter", "rotate", "m001")
     assert "m001: is revoked" in refused(store, "meter", "label", "m001")
-    assert "m009: this meter has no identity" in refused(store, "meter", "revoke", "m002", "m009")
+    assert "m009: no such meter; see pumasi meter list" in refused(store, "meter", "revoke", "m002", "m009")
     assert enrolment.open_until(store, 0).keys() == {"m002"}
     assert run(store, "meter", "rotate", "m001", "--anew").status == 0
     states = {row["meter"]: row["state"] for row in json.loads(run(store, "meter", "list", "--json").out)}

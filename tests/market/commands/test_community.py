@@ -83,6 +83,31 @@ def test_a_moment_in_the_past_is_shown_as_it_was(store: Path, capsys: pytest.Cap
     assert (status, said) == (2, "pumasi: --at noon: not a time such as 2026-07-01T14:15\n")
 
 
+def test_an_older_file_brings_no_old_key_back_and_takes_no_meter(
+    store: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = Record(store)
+    record.store_document(document(), now=0, author="a")
+    old = record.document()
+    rotated = record.document()
+    rotated["members"][0]["meters"][0] |= {"kid": 2, "nonces": {"2": "5a" * 16}}
+    rotated["members"][1]["meters"][0] |= {"meter": "m9"}
+    record.store_document(rotated, now=9_000, author="a")
+    record.close()
+    file.write_text(json.dumps(old))
+    for words, reason in (
+        ([], "meter m9: is stored and not in the file"),
+        (["--remove-meters"], "meter m1: kid 1, and 2 is stored"),
+    ):
+        status, out, said = run(capsys, "apply", str(file), "--store", str(store), *words)
+        assert (status, out) == (2, "") and said.count("\n") == 1
+        assert reason in said and "take pumasi community show again" in said
+    old["members"][0] = rotated["members"][0]
+    file.write_text(json.dumps(old))
+    status, out, _ = run(capsys, "apply", str(file), "--store", str(store), "--remove-meters")
+    assert status == 0 and "members h2 meters m9: gone\n" in out
+
+
 BAD = [
     (None, "No such file"),
     ("{", "not JSON: "),

@@ -194,3 +194,53 @@ def test_a_new_meter_of_a_community_at_work_counts_from_when_it_is_a_member(stor
         "members"
     ]
     record.close()
+
+
+NONCES = {"2": "5a" * 16}
+
+
+def keyed(record: Record, kid: int, nonces: dict[str, str], name: str = "m1") -> dict[str, Any]:
+    """The document with this key for h1's only meter."""
+    wanted = record.document()
+    wanted["members"][0]["meters"] = [{"meter": name, "kid": kid, "since": 900_000, "nonces": nonces}]
+    return wanted
+
+
+@pytest.mark.parametrize(
+    ("kid", "nonces", "reason"),
+    [
+        (1, {}, "meter m1: kid 1, and 3 is stored: "),
+        (2, NONCES, "meter m1: kid 2, and 3 is stored: "),
+        (3, {}, "meter m1: the nonce of key 2 is not the stored one: "),
+        (3, {"2": "5b" * 16}, "meter m1: the nonce of key 2 is not the stored one: "),
+        (3, NONCES | {"3": "5c" * 16}, "meter m1: the nonce of key 3 is not the stored one: "),
+    ],
+)
+@pytest.mark.parametrize("gone", [False, True], ids=["stays", "comes back"])
+def test_a_key_that_ended_does_not_come_back(
+    record: Record, kid: int, nonces: dict[str, str], reason: str, gone: bool
+) -> None:
+    record.store_document(keyed(record, 2, NONCES), now=9_000)
+    record.store_document(keyed(record, 3, NONCES), now=9_000)
+    if gone:
+        record.store_document(keyed(record, 1, {}, "m8"), now=9_000)
+    before = record.inputs_version()
+    with pytest.raises(RecordError, match=f"{reason}the file is older than what is stored"):
+        record.store_document(keyed(record, kid, nonces), now=9_900)
+    assert record.inputs_version() == before
+    assert record.store_document(keyed(record, 4, NONCES | {"4": "5d" * 16}), now=9_900) == ["members"]
+
+
+def test_meters_go_and_come_back_only_when_that_is_meant(record: Record) -> None:
+    first = record.document()
+    replaced = keyed(record, 1, {}, "m8")
+    with pytest.raises(RecordError, match="meter m1: is stored and not in the file"):
+        record.store_document(replaced, now=9_000, keep_meters=True)
+    record.store_document(replaced, now=9_000)
+    more = record.document()
+    more["members"][0]["meters"] += first["members"][0]["meters"]
+    with pytest.raises(RecordError, match="meter m1: was taken out, the file has it"):
+        record.store_document(more, now=9_000, keep_meters=True)
+    assert record.store_document(more, now=9_000) == ["members"]
+    more["members"][1]["meters"] += [{"meter": "m7", "kid": 1, "since": 900_000}]
+    assert record.store_document(more, now=9_000, keep_meters=True) == ["members"], "a new meter is nobody's loss"
