@@ -76,7 +76,10 @@ def test_a_change_stored_by_another_process_applies_from_the_next_interval(
     document["tariffs"]["standard"]["retail_per_kwh"] = "0.35"
     (tmp_path / "c.json").write_text(json.dumps(document))
     arguments = ("community", "apply", str(tmp_path / "c.json"), "--store", str(market.store), "--simulated")
-    applied = pumasi(*arguments, "--author", "anna")
+    refused = pumasi(*arguments, "--author", "anna")
+    assert refused.returncode == 2
+    assert "--remove-meters" in refused.stderr, "a meter goes only when that is said"
+    applied = pumasi(*arguments, "--author", "anna", "--remove-meters")
     assert applied.returncode == 0, applied.stderr
     assert "tariffs standard retail_per_kwh: 0.30 -> 0.35\n" in applied.stdout
     assert f"members {gone['household']}: gone\n" in applied.stdout
