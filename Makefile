@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup setup-test demo parts screenshot bench test check format clean
+.PHONY: help setup setup-test demo parts screenshot bench hardware test check format clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,7 +16,7 @@ help:  ## this list
 	@touch $@
 
 .venv/made-test: .venv/made
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[meters,flash,postgresql,parquet,test]"
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[meters,flash,postgresql,parquet,hardware,test]"
 	$(PIP) install --quiet --constraint constraints.txt --upgrade --target .stubs micropython-esp32-stubs
 	@touch $@
 
@@ -24,7 +24,7 @@ setup: .venv/made  ## make the environment in .venv
 
 setup-test: .venv/made-test  ## … with what the tests and checks need
 
-demo: .venv/made  ## a street of real homes trades: http://localhost:8000
+demo: .venv/made  ## a street of real homes trades; prints a link to its pages
 	@$(BIN)/pumasi demo $(ARGS)
 
 parts: .venv/made-test  ## unpack the Debian parts that tests need into .parts, as far as they are not installed
@@ -35,6 +35,7 @@ screenshot: parts  ## the README's picture, made from a running demo
 
 bench: .venv/made-test  ## measure; docs/benchmarks.md has the figures
 	$(BIN)/python -m benchmarks.demo
+	$(BIN)/python -m benchmarks.dashboard
 	$(BIN)/python -m benchmarks.clearing
 	$(BIN)/python -m benchmarks.backtest
 	$(BIN)/python -m benchmarks.series
@@ -43,9 +44,12 @@ bench: .venv/made-test  ## measure; docs/benchmarks.md has the figures
 	$(BIN)/python -m benchmarks.record
 	$(BIN)/python -m benchmarks.fleet
 
+hardware: .venv/made-test  ## make the board's files again with KiCad 9, and check them
+	$(BIN)/python -m hardware $(ARGS)
+
 test: .venv/made-test parts  ## check, then run every test
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: .venv/made-test  ## what CI asks of the code: format, lint, types
 	$(BIN)/ruff format --check --quiet .

@@ -45,7 +45,7 @@ def main() -> None:
 def _measure(store: Path, homes: int) -> None:
     record = Record(store)
     record.store_inputs(split(document(homes)), now=0)
-    read(record, homes)
+    read(record, homes, CLOSURES)
     gates = Gates(record, 0.0, 0, Chain(record, store))
     with mock.patch("market.service.gates.SOLVER", "curve"):
         for _ in range(CLOSURES):

@@ -1,18 +1,26 @@
 """One interval settled and booked, beside a raw executemany of the same rows.
 
-    python -m benchmarks.settlement [--homes 10000 100000]
+    python -m benchmarks.settlement [--homes 12 1000 10000 100000]
 
-Energy from registers, clearing by curve aggregation, money, checks, result, transfers, the chain with its proofs, and
-one durable transaction; against the bare rows in a bare transaction of a database of the same tables, in the same run.
+Energy from registers, clearing by curve aggregation, money, checks, result, transfers and one durable transaction,
+without the chain and with it; against the bare rows in a bare transaction of a database of the same tables. All three
+take turns in one run, the best of each counts. Each size is a process of its own, which tells its peak memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import random
+import resource
+import shutil
 import sqlite3
+import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,45 +34,63 @@ from market.settlement.rules import Registers, split
 
 START, LENGTH_S = 1_468_195_200, 900
 HOMES_PER_FEEDER = 50
-TIMES = 3
+ROUNDS = 5
+MIB = 2**20
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--homes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--homes", type=int, nargs="+", default=[12, 1_000, 10_000, 100_000])
     for homes in parser.parse_args().homes:
-        with tempfile.TemporaryDirectory() as folder:
-            _measure(Path(folder), homes)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+            print(apart.submit(measure, homes).result(), flush=True)
 
 
-def _measure(folder: Path, homes: int) -> None:
-    record = Record(folder / "store")
-    record.store_inputs(split(document(homes)), now=0)
-    read(record, homes)
-    took_s: dict[str, list[float]] = {"chained": [], "booked": []}
-    with mock.patch("market.service.gates.SOLVER", "curve"):
-        for name, chain in (("booked", None), ("chained", Chain(record, folder / "store"))):
-            gates = Gates(record, 0.0, 0, None)
-            if chain is not None:
-                chain.catch_up(lambda text: None)
-                gates = Gates(record, 0.0, 0, chain)
-            for _ in range(TIMES):
-                gates.now = gates.next_start + LENGTH_S
-                began = time.perf_counter()
-                closed = gates.close_next()
-                took_s[name].append(time.perf_counter() - began)
-    number = closed.gate.number
-    transfers = [tuple(row) for row in record._db.execute("SELECT * FROM transfer WHERE gate = ?", (number,))]
-    result = tuple(record._db.execute("SELECT * FROM result WHERE gate = ?", (number,)).fetchone())
-    record.close()
-    bare_s = min(_bare(folder, transfers, result) for _ in range(TIMES))
-    for name, times in took_s.items():
-        best_s = min(times)
-        print(
-            f"{homes:,} homes, settled and {name}: {len(transfers):,} transfers in {best_s * 1000:,.0f} ms,"
-            f" {len(transfers) / best_s:,.0f}/s; the bare rows {bare_s * 1000:,.0f} ms,"
-            f" {len(transfers) / bare_s:,.0f}/s; {bare_s / best_s:.0%}"
-        )
+def measure(homes: int) -> str:
+    """What one size comes to, for people."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain, chained = Path(folder, "plain"), Path(folder, "chained")
+        record = Record(plain)
+        record.store_inputs(split(document(homes)), now=0)
+        read(record, homes, ROUNDS)
+        record.close()
+        shutil.copytree(plain, chained)
+        before_mib = peak_mib()
+        took_s: dict[str, list[float]] = {"booked": [], "booked and chained": [], "the bare rows": []}
+        records = [Record(plain, sole=True), Record(chained, sole=True)]
+        market = [Gates(records[0], 0.0), Gates(records[1], 0.0, chain=Chain(records[1], chained))]
+        with mock.patch("market.service.gates.SOLVER", "curve"):
+            for _ in range(ROUNDS):
+                for gates, times in zip(market, took_s.values(), strict=False):
+                    gates.now = gates.next_start + LENGTH_S
+                    # What was left over before is not this closure's.
+                    gc.collect()
+                    times.append(_timed(gates.close_next))
+                transfers, result = _rows(records[0])
+                took_s["the bare rows"].append(_bare(Path(folder), transfers, result))
+        for one in records:
+            one.close()
+    best_s = {name: min(times) for name, times in took_s.items()}
+    bare_s = best_s["the bare rows"]
+    lines = [f"{homes:,} homes, {len(transfers):,} transfers; peak {peak_mib():,} MiB, before {before_mib:,} MiB"]
+    lines += [
+        f"  {name:<18} {best * 1000:>9,.1f} ms {len(transfers) / best:>9,.0f}/s {bare_s / best:>5.0%}"
+        f"  {best / LENGTH_S:.3%} of the interval"
+        for name, best in best_s.items()
+    ]
+    return "\n".join(lines)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def peak_mib() -> int:
+    """The process's greatest resident memory so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (MIB if sys.platform == "darwin" else 1024)
 
 
 def document(homes: int) -> dict[str, Any]:
@@ -90,11 +116,11 @@ def document(homes: int) -> dict[str, Any]:
     }
 
 
-def read(record: Record, homes: int) -> None:
+def read(record: Record, homes: int, intervals: int) -> None:
     """Readings of all intervals: three in five homes need energy, the others have some."""
     chance = random.Random(1)
     registers = {f"m{i:06}": Registers(0, 0, 0, 0) for i in range(homes)}
-    for step in range(2 * TIMES):
+    for step in range(intervals):
         with record.transaction():
             for meter, before in registers.items():
                 need, have = (chance.randrange(500), 0) if chance.random() < 0.6 else (0, chance.randrange(900))
@@ -102,6 +128,13 @@ def read(record: Record, homes: int) -> None:
                 registers[meter] = after
                 start = START + step * LENGTH_S
                 record.add_reading(meter, Reading(1, 1, "0" * 16, step, 0, start, LENGTH_S, *after, [], ""), b"{}")
+
+
+def _rows(record: Record) -> tuple[list[tuple[Any, ...]], tuple[Any, ...]]:
+    """What the newest closure wrote: its transfers and its result."""
+    number = record.last_gate_number()
+    transfers = [tuple(row) for row in record._db.execute("SELECT * FROM transfer WHERE gate = ?", (number,))]
+    return transfers, tuple(record._db.execute("SELECT * FROM result WHERE gate = ?", (number,)).fetchone())
 
 
 def _bare(folder: Path, transfers: list[tuple[Any, ...]], result: tuple[Any, ...]) -> float:
@@ -113,12 +146,14 @@ def _bare(folder: Path, transfers: list[tuple[Any, ...]], result: tuple[Any, ...
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA foreign_keys = OFF")
     db.execute("PRAGMA synchronous = FULL")
-    began = time.perf_counter()
-    db.execute("BEGIN IMMEDIATE")
-    db.execute(f"INSERT INTO result VALUES ({', '.join('?' * len(result))})", result)
-    db.executemany(f"INSERT INTO transfer VALUES ({', '.join('?' * len(transfers[0]))})", transfers)
-    db.execute("COMMIT")
-    took_s = time.perf_counter() - began
+
+    def write() -> None:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute(f"INSERT INTO result VALUES ({', '.join('?' * len(result))})", result)
+        db.executemany(f"INSERT INTO transfer VALUES ({', '.join('?' * len(transfers[0]))})", transfers)
+        db.execute("COMMIT")
+
+    took_s = _timed(write)
     db.close()
     return took_s
 

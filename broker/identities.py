@@ -162,14 +162,18 @@ def _home_serials(identity: Identity) -> list[int]:
     return [certificates.read_certificate(pem.encode()).serial_number] if pem else []
 
 
-def handed_over(store: Path, meter: str) -> None:
-    """Note that the meter holds its identity now, and revoke the certificates it held before. Raises SiteError."""
+def handed_over(store: Path, meter: str, settings: Mapping[str, Any] | None = None) -> None:
+    """Note that the meter holds its identity now, and revoke the certificates it held before. Raises SiteError.
+
+    ``settings`` are what was found out about the device when it was.
+    """
     with changing(store):
         identity = load(store, meter)
         at = int(site.now().timestamp())
         if identity.superseded:
             revoke_serials(store, identity.superseded, at)
-        save(store, msgspec.structs.replace(identity, superseded=[], handed_over_at=at))
+        known = identity.settings | dict(settings or {})
+        save(store, msgspec.structs.replace(identity, superseded=[], handed_over_at=at, settings=known))
 
 
 def revoke(store: Path, identity: Identity) -> Identity:

@@ -1,7 +1,7 @@
-"""The web application: pages, the live fragment, the chart's data and the event stream.
+"""The web application: the rooms' routes under one roof, and what is said when something is not there.
 
-Everything it needs is an argument: the record, the series, the clock, and the event that ends open
-streams. It computes no money and no energy; see `dashboard.figures` for how figures are written.
+Everything it needs is an argument: the record, the series, the accounts, the clock, and the event that ends open
+streams. It computes no money and no energy.
 """
 
 from __future__ import annotations
@@ -11,53 +11,69 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
+from http import HTTPStatus
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
-from dashboard import figures
+from dashboard import access, general, words
+from dashboard.access import Problem, problems
+from dashboard.accounts import Accounts
+from dashboard.accounts import routes as accounts_routes
+from dashboard.advice import routes as advice
+from dashboard.bills import routes as bills
 from dashboard.changes import HEARTBEAT_S, POLL_S, Changes
-from dashboard.days import DayError, day_of, parse_day
-from dashboard.record import CommunityRecord, HouseholdInfo
-from dashboard.security import SecurityHeaders
-from dashboard.view import View, day_chart, view
+from dashboard.days import DayError
+from dashboard.household import routes as household
+from dashboard.operator import routes as operator
+from dashboard.public import routes as public
+from dashboard.record import CommunityRecord
+from dashboard.security import HEADERS, BodyLimit, Hosts, SecurityHeaders
+from dashboard.settings import Settings
+from dashboard.site import HERE, Site
+from market.record import RecordError
 from market.series.points import Series, SeriesError
 
 MAX_STREAMS = 2000
-HERE = Path(__file__).parent
+ROOMS = (general, accounts_routes, household, bills, advice, operator, public)
+"""Whatever has a ``router(site)``."""
 
 
 def create_app(
     record: CommunityRecord,
     series: Series,
+    accounts: Accounts,
     *,
+    store: Path,
+    settings: Settings | None = None,
     clock: Callable[[], float] = time.time,
+    wall: Callable[[], float] = time.time,
     stopping: threading.Event | None = None,
     allowed_hosts: Sequence[str] = ("*",),
     poll_s: float = POLL_S,
     heartbeat_s: float = HEARTBEAT_S,
     max_streams: int = MAX_STREAMS,
 ) -> FastAPI:
-    """The dashboard over a record and a series; it closes neither.
+    """The dashboard over a record, a series and accounts; it closes none of them.
 
-    Set `stopping` when the server begins to shut down: event streams end within `poll_s`.
-    `allowed_hosts` are the names the pages answer to (other names are refused: DNS rebinding).
+    ``clock`` is the community's time, ``wall`` that of the machine. Set `stopping` when the server begins to shut
+    down: event streams end within `poll_s`. `allowed_hosts` are the names the pages answer to, beside addresses;
+    "*" is any.
     """
     changes = Changes(
         record.change_counter,
         stopping or threading.Event(),
         poll_s=poll_s,
         heartbeat_s=heartbeat_s,
-        clock=clock,
+        clock=wall,
     )
+    site = Site(record, series, accounts, settings or Settings(), clock, changes, store, max_streams)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -69,126 +85,90 @@ def create_app(
             await asyncio.gather(polling, return_exceptions=True)
 
     # The interactive documentation would load its scripts from elsewhere.
-    app = FastAPI(title="Pumasi", docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="Pumasi", docs_url=None, redoc_url=None, lifespan=lifespan, responses=problems)
+    app.state.site = site
     # The last added is the outermost.
     app.add_middleware(GZipMiddleware, minimum_size=600, compresslevel=6)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Hosts, names=allowed_hosts)
     app.add_middleware(SecurityHeaders)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    pages = _pages()
-
-    def page(template: str, status: int = 200, **context: object) -> HTMLResponse:
-        return HTMLResponse(pages.get_template(template).render(context), status)
-
-    def find(household: str) -> tuple[Sequence[HouseholdInfo], HouseholdInfo]:
-        households = record.households()
-        for member in households:
-            if member.household == household:
-                return households, member
-        raise HTTPException(404, "household")
-
-    def today() -> date:
-        return day_of(int(clock()), ZoneInfo(record.community().timezone)).date
-
-    def gather(household: str, day: str | None) -> View:
-        chosen = parse_day(day) if day else None
-        households, member = find(household)
-        return view(record, series, households, member, chosen, today())
-
-    @app.get("/", include_in_schema=False)
-    def first_household() -> Response:
-        households = record.households()
-        if not households:
-            return page("message.html", 503, reason="no-members", detail="")
-        chosen = next((h for h in households if h.has_generation), households[0])
-        return RedirectResponse(f"/household/{chosen.household}", 303)
-
-    @app.get("/household", include_in_schema=False)
-    def choose_household(household: str = "", day: str = "") -> Response:
-        _, member = find(household)
-        query = f"?day={parse_day(day).isoformat()}" if day else ""
-        return RedirectResponse(f"/household/{member.household}{query}", 303)
-
-    @app.get("/household/{household}", response_class=HTMLResponse)
-    def household_page(household: str, day: str | None = None) -> HTMLResponse:
-        """One household's page for a local day, by default the day of the last settled interval."""
-        found = gather(household, day)
-        return page("household.html", view=found, live=False, currency=figures.currency(found.community.currency))
-
-    @app.get("/household/{household}/live", response_class=HTMLResponse)
-    def live(household: str, day: str | None = None) -> HTMLResponse:
-        """The changing parts of the page, to be swapped in by their ids."""
-        found = gather(household, day)
-        return page("live.html", view=found, live=True, currency=figures.currency(found.community.currency))
-
-    @app.get("/household/{household}/day.json")
-    def day_json(household: str, day: str | None = None) -> JSONResponse:
-        """A local day by interval: mean power [W], null where nothing is known."""
-        chosen = parse_day(day) if day else None
-        find(household)
-        return JSONResponse(day_chart(record, series, household, chosen, today()))
-
-    @app.get("/household/{household}/events", response_class=StreamingResponse)
-    async def events(household: str) -> StreamingResponse:
-        """Server-sent events: one `change` now and one after every change of the record."""
-        await asyncio.to_thread(find, household)
-        if changes.streams >= max_streams:
-            raise HTTPException(503, "too many pages follow changes already; figures are still there on reload")
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(changes.stream(), media_type="text/event-stream", headers=headers)
-
-    @app.get("/health")
-    def health() -> JSONResponse:
-        """Whether record and series answer, and how long nothing has changed."""
-        last = record.last_interval()
-        series.community(0, 0)
-        return JSONResponse(
-            {
-                "status": "ok",
-                "last_interval": None if last is None else datetime.fromtimestamp(last.start, UTC).isoformat(),
-                "change_counter": record.change_counter(),
-                "unchanged_s": None if changes.changed_at is None else round(clock() - changes.changed_at, 1),
-                "streams": changes.streams,
-            }
-        )
-
-    def refusal(request: Request, status: int, reason: str, detail: str = "") -> Response:
-        if request.url.path.endswith((".json", "/health")):
-            return JSONResponse({"error": reason, "detail": detail}, status)
-        return page("message.html", status, reason=reason, detail=detail)
-
-    @app.exception_handler(HTTPException)
-    def not_there(request: Request, error: HTTPException) -> Response:
-        reason = (
-            "no-household" if error.detail == "household" else "not-found" if error.status_code == 404 else "refused"
-        )
-        return refusal(request, error.status_code, reason, "" if error.status_code == 404 else str(error.detail))
-
-    @app.exception_handler(DayError)
-    def bad_day(request: Request, error: DayError) -> Response:
-        return refusal(request, 400, "bad-day", str(error))
-
-    @app.exception_handler(SeriesError)
-    def no_series(request: Request, error: SeriesError) -> Response:
-        return refusal(request, 503, "no-series", str(error))
-
+    for room in ROOMS:
+        app.include_router(room.router(site))
+    _say_problems(app)
     return app
 
 
-def _pages() -> Environment:
-    pages = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters.update(
-        power=figures.power, energy=figures.energy, kwh=figures.kwh, percent=figures.percent, permille=_percent_width
-    )
-    return pages
+def _say_problems(app: FastAPI) -> None:
+    """Every failure that is expected has a name, as JSON for programs and as a page for people."""
+
+    @app.exception_handler(Problem)
+    def named(request: Request, error: Problem) -> Response:
+        return _answer(request, error)
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> Response:
+        names = {400: "bad-request", 404: "not-found", 405: "not-allowed", 413: "too-large"}
+        name = names.get(error.status_code, "refused")
+        detail = "" if error.status_code == 404 else str(error.detail)
+        return _answer(request, Problem(error.status_code, name, detail, dict(error.headers or {})))
+
+    @app.exception_handler(RequestValidationError)
+    def bad_value(request: Request, error: RequestValidationError) -> Response:
+        first: dict[str, Any] = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return _answer(request, Problem(422, "bad-value", f"{place}: {first['msg']}"))
+
+    @app.exception_handler(DayError)
+    def bad_day(request: Request, error: DayError) -> Response:
+        return _answer(request, Problem(400, "bad-day", str(error)))
+
+    @app.exception_handler(SeriesError)
+    def no_series(request: Request, error: SeriesError) -> Response:
+        return _answer(request, Problem(503, "no-series", str(error)))
+
+    @app.exception_handler(RecordError)
+    def no_record(request: Request, error: RecordError) -> Response:
+        return _answer(request, Problem(503, "no-record", str(error)))
+
+    @app.exception_handler(Exception)
+    def failed(request: Request, error: Exception) -> Response:
+        # Made outside of all middleware; what went wrong is for the log alone.
+        body = {"problem": "failed", "detail": "this should not have happened; the log says more"}
+        return JSONResponse(body, 500, {**HEADERS, "Cache-Control": "no-store"})
 
 
-def _percent_width(permille: int) -> str:
-    """A length for an SVG attribute."""
-    return f"{permille / 10:g}%"
+def _answer(request: Request, problem: Problem) -> Response:
+    if _wants_json(request):
+        body = {"problem": problem.problem, "detail": problem.detail}
+        return JSONResponse(body, problem.status, {"Cache-Control": "no-store", **problem.headers})
+    if problem.problem == "not-signed-in" and request.method in access.SAFE_METHODS:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"/sign-in?{access.next_query(request.url.path + query)}", 303)
+    try:
+        visitor = access.identify(request)
+    except Problem:
+        visitor = access.nobody(request)
+    status = problem.status if problem.status in (403, 404, 503) else "other"
+    known = words.problem(visitor.language, problem.problem)
+    answer = access.site_of(request).page(
+        request,
+        "site/problem.html",
+        visitor,
+        problem.status,
+        title=words.say(visitor.language, f"site.failed.{status}"),
+        said=known or HTTPStatus(problem.status).phrase,
+        detail=problem.detail,
+    )
+    answer.headers.update(problem.headers)
+    return answer
+
+
+def _wants_json(request: Request) -> bool:
+    path, accepted = request.url.path, request.headers.get("accept", "")
+    return (
+        path.startswith(("/api/", "/open/"))
+        or path.endswith((".json", "/health", "/events"))
+        or "authorization" in request.headers
+        or ("application/json" in accepted and "text/html" not in accepted)
+    )

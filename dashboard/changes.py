@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 POLL_S = 0.1
@@ -40,6 +41,7 @@ class Changes:
         self.counter: int | None = None
         self.changed_at: float | None = None
         self.streams = 0
+        self.streams_of: Counter[str] = Counter()
 
     async def poll(self) -> None:
         """Run until `stopping`; a record that cannot be read is asked again, and said once."""
@@ -62,12 +64,13 @@ class Changes:
             self._over = True
             self._wake()
 
-    async def stream(self) -> AsyncIterator[str]:
+    async def stream(self, reader: str = "") -> AsyncIterator[str]:
         """Server-sent events: the counter now, the counter after every change, a comment as heartbeat.
 
-        A slow reader gets the newest counter, not a queue of old ones.
+        A slow reader gets the newest counter, not a queue of old ones. ``reader``: whose it is, for the count.
         """
         self.streams += 1
+        self.streams_of[reader] += 1
         sent: int | None = None
         try:
             yield "retry: 1000\n\n"
@@ -83,6 +86,14 @@ class Changes:
                     yield ": still here\n\n"
         finally:
             self.streams -= 1
+            self.streams_of[reader] -= 1
+            if not self.streams_of[reader]:
+                del self.streams_of[reader]
+
+    @property
+    def unchanged_s(self) -> float | None:
+        """How long nothing has changed; None before the first look."""
+        return None if self.changed_at is None else round(self._clock() - self.changed_at, 1)
 
     def _wake(self) -> None:
         woken, self._woken = self._woken, asyncio.Event()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -11,6 +10,10 @@ from zoneinfo import ZoneInfo
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 FIRST_DAY = date(1970, 1, 2)
 LAST_DAY = date(9998, 12, 31)
+LAST_MOMENT = 2**37
+"""In the year 6325 [epoch s]; what is later is no date for Python at some point."""
+MONTH = "(19[7-9][0-9]|[2-8][0-9]{3})-(0[1-9]|1[0-2])"
+"""The pattern of a month such as 2026-07."""
 
 
 class DayError(ValueError):
@@ -25,23 +28,6 @@ class LocalDay:
     zone: ZoneInfo
     start: int
     end: int
-
-    def starts(self, length: int) -> range:
-        """The starts of the day's intervals of `length` seconds, aligned to the epoch."""
-        return range(self.start + -self.start % length, self.end, length)
-
-    def clock(self, moment: int) -> str:
-        """Local "12:15"; the hour that comes twice in a year also names its offset."""
-        return clock(moment, self.zone)
-
-    def hours(self, step: int) -> Iterator[tuple[int, str]]:
-        """(moment, "06:00") at every local hour divisible by `step`, both ends of the day included."""
-        for moment in range(self.start, self.end, 3600):
-            local = datetime.fromtimestamp(moment, self.zone)
-            # Of an hour that comes twice only the first is marked.
-            if local.hour % step == 0 and local.minute == 0 and local.fold == 0:
-                yield moment, f"{local:%H:%M}"
-        yield self.end, "24:00"
 
 
 def day_of(moment: int, zone: ZoneInfo) -> LocalDay:

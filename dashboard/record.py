@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from market.record import Record
+from market.settlement.rules import Rules
+
 
 @dataclass(frozen=True, slots=True)
 class CommunityInfo:
@@ -52,4 +55,12 @@ class CommunityRecord(Protocol):
 
     def change_counter(self) -> int:
         """A number that differs after every change a page could show. Asked ten times a second."""
+        ...
+
+    def rules(self) -> Rules:
+        """The newest rules: members, network, tariffs, offers."""
+        ...
+
+    def read(self) -> Record:
+        """This thread's own connection to the record; for reading only."""
         ...

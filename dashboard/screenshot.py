@@ -1,4 +1,4 @@
-"""A picture of a page:  python -m dashboard.screenshot URL OUT.png [--width 390] [--dark]
+"""A picture of a page:  python -m dashboard.screenshot URL OUT.png [--enter LINK] [--width 390] [--dark]
 
 Uses playwright with a Chromium that is on the machine or unpacked below `.parts/`; no browser is
 downloaded.
@@ -32,9 +32,17 @@ def find_chromium() -> Path | None:
 
 
 def screenshot(
-    url: str, out: Path, *, width: int = 1280, dark: bool = False, scale: float = 1.0, chromium: Path | None = None
+    url: str,
+    out: Path,
+    *,
+    enter: str | None = None,
+    width: int = 1280,
+    dark: bool = False,
+    language: str = "en",
+    scale: float = 1.0,
+    chromium: Path | None = None,
 ) -> None:
-    """Write a full-page PNG once the chart is drawn. Raises ScreenshotError."""
+    """Write a full-page PNG once the chart is drawn; `enter` is opened first, a link that signs in. ScreenshotError."""
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError:
@@ -51,7 +59,10 @@ def screenshot(
                     device_scale_factor=scale,
                     color_scheme="dark" if dark else "light",
                     reduced_motion="reduce",
+                    locale=language,
                 )
+                if enter is not None:
+                    page.goto(enter, timeout=TIMEOUT_MS)
                 page.goto(url, timeout=TIMEOUT_MS)
                 # Event streams never let the network fall idle: wait for what is to be seen.
                 if page.locator("#chart").count():
@@ -68,6 +79,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dashboard.screenshot", description="A picture of a page.")
     parser.add_argument("url")
     parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "--enter", metavar="LINK", help="open this first: a link that signs in, as pumasi demo prints it"
+    )
+    parser.add_argument("--language", default="en", help="the reader's: en (default) or ko")
     parser.add_argument("--width", type=int, default=1280, help="CSS pixels: 1280 (default), 390 for a phone")
     parser.add_argument("--dark", action="store_true", help="as a reader who prefers dark pages sees it")
     parser.add_argument("--scale", type=float, default=1.0, help="device pixels for each CSS pixel")
@@ -75,7 +90,14 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         screenshot(
-            chosen.url, chosen.out, width=chosen.width, dark=chosen.dark, scale=chosen.scale, chromium=chosen.chromium
+            chosen.url,
+            chosen.out,
+            enter=chosen.enter,
+            width=chosen.width,
+            dark=chosen.dark,
+            language=chosen.language,
+            scale=chosen.scale,
+            chromium=chosen.chromium,
         )
     except ScreenshotError as error:
         print(f"screenshot: {error}", file=sys.stderr)

@@ -7,59 +7,86 @@ import contextlib
 import errno
 import signal
 import socket
+import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
+from dashboard.accounts import Accounts
 from dashboard.app import create_app
 from dashboard.record import CommunityRecord
+from dashboard.settings import LOOPBACK, Settings
 from market.series.points import Series
 
 GRACEFUL_SHUTDOWN_S = 1
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+ANYWHERE = ("0.0.0.0", "::", "")
 
 
 def serve(
     record: CommunityRecord,
     series: Series,
+    accounts: Accounts,
     *,
+    store: Path,
+    settings: Settings | None = None,
+    clock: Callable[[], float] = time.time,
     host: str = "127.0.0.1",
     port: int = 8000,
-    allowed_hosts: Sequence[str] | None = None,
+    certificate: tuple[Path, Path] | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM; returns the process's exit status.
 
     A port that is taken is one line on standard error and status 2. `port` 0 takes a free one;
-    `ready` is called with the page's address once it can be opened. On loopback the pages answer to
-    loopback names only unless `allowed_hosts` says otherwise. Must run in the main thread.
+    `ready` is called with the page's address once it can be opened. With a `certificate` and its key the
+    pages are served over TLS. They answer to the name of the settings, to `localhost` and to addresses. Must run in
+    the main thread.
     """
     try:
         listener = _listen(host, port)
+    except OverflowError:
+        print(f"pumasi dashboard: {port} is no port", file=sys.stderr)
+        return 2
     except OSError as error:
         reason = (
             "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
         )
         print(f"pumasi dashboard: {host} port {port} {reason}", file=sys.stderr)
         return 2
-    loopback = host in ("127.0.0.1", "::1", "localhost")
+    settings = settings or Settings()
     stopping = threading.Event()
     app = create_app(
         record,
         series,
+        accounts,
+        store=store,
+        settings=settings,
+        clock=clock,
         stopping=stopping,
-        allowed_hosts=allowed_hosts or (LOOPBACK_NAMES if loopback else ("*",)),
+        allowed_hosts=(LOOPBACK, settings.name),
     )
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S, lifespan="on"
     )
+    if certificate is not None:
+        config.ssl_certfile, config.ssl_keyfile = certificate
+        try:
+            config.load()
+        except (OSError, ssl.SSLError) as error:
+            listener.close()
+            print(f"pumasi dashboard: {certificate[0]}: {error.strerror or error}", file=sys.stderr)
+            return 2
     server = _Server(config, stopping)
+    threading.Thread(target=app.state.site.compile_pages, name="compile pages", daemon=True).start()
     if ready is not None:
-        shown = "localhost" if loopback else host
-        ready(f"http://{shown}:{listener.getsockname()[1]}")
+        shown = LOOPBACK if host in ("127.0.0.1", "::1", LOOPBACK) else host
+        shown = settings.name if certificate is not None or host in ANYWHERE else shown
+        ready(f"{'http' if certificate is None else 'https'}://{shown}:{listener.getsockname()[1]}")
     with listener:
         asyncio.run(server.serve(sockets=[listener]))
     return 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from dashboard.record import CommunityInfo, HouseholdInfo, LastInterval
@@ -22,37 +24,69 @@ class StoredRecord:
         self._directory = directory
         self._position = position
         self._local = threading.local()
-        self._record()
+        self._known: _Known | None = None
+        self._reading = threading.Lock()
+        self.read()
 
     def community(self) -> CommunityInfo:
-        rules = self._rules()
+        rules = self.rules()
         return CommunityInfo(rules.community, rules.currency, rules.timezone, rules.interval_s)
 
     def households(self) -> Sequence[HouseholdInfo]:
-        rules = self._rules()
-        return [
-            HouseholdInfo(member.household, member.name, rules.nodes[member.node], member.generates)
-            for member in rules.members
-        ]
+        return self._newest().households
 
     def last_interval(self) -> LastInterval | None:
         counter = self.change_counter()
-        gate = self._record().last_gate(up_to=counter)
+        gate = self.read().last_gate(up_to=counter)
         return None if gate is None else LastInterval(gate.start, gate.revision, counter)
 
     def change_counter(self) -> int:
         return self._position()
 
-    def _record(self) -> Record:
-        record: Record | None = getattr(self._local, "record", None)
-        if record is None:
-            record = self._local.record = Record(self._directory, read_only=True)
-        return record
+    def read(self) -> Record:
+        held: _Held | None = getattr(self._local, "held", None)
+        if held is None:
+            held = self._local.held = _Held(Record(self._directory, read_only=True))
+        return held.record
 
-    def _rules(self) -> Rules:
-        record = self._record()
+    def rules(self) -> Rules:
+        return self._newest().rules
+
+    def _newest(self) -> _Known:
+        # Rules are never changed, so the threads share what one of them has read; parsing a large community takes long.
+        record = self.read()
         versions = record.input_versions(2**62)
-        known: tuple[dict[str, int], Rules] | None = getattr(self._local, "rules", None)
-        if known is None or known[0] != versions:
-            known = self._local.rules = (versions, record.rules(versions))
-        return known[1]
+        known = self._known
+        if known is not None and known.versions == versions:
+            return known
+        with self._reading:
+            known = self._known
+            if known is not None and known.versions == versions:
+                return known
+            rules = record.rules(versions)
+            members = tuple(
+                HouseholdInfo(member.household, member.name, rules.nodes[member.node], member.generates)
+                for member in rules.members
+            )
+            known = self._known = _Known(versions, rules, members)
+        return known
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The newest rules, and what versions of the inputs they are."""
+
+    versions: dict[str, int]
+    rules: Rules
+    households: tuple[HouseholdInfo, ...]
+
+
+class _Held:
+    """A thread's record, closed when the thread ends."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.record.close()

@@ -20,7 +20,7 @@ from market.commands.main import parser
 
 ROOT = Path(__file__).parents[1]
 OURS = re.compile(r"(make|\.venv/bin/pumasi|pumasi|(\.venv/bin/)?python -m)\b")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def typed() -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 PURE = (
     "market/clearing", "market/mechanisms", "market/settlement", "market/tariffs", "market/billing", "market/proof",
-    "market/units.py",
+    "market/forecast.py", "market/units.py",
 )  # fmt: skip
 PURE_MAY_IMPORT = {
     "__future__", "bisect", "calendar", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions",
@@ -31,17 +31,22 @@ ROOMS = {
     "market/statements": {"market.statements", "market.settlement", "market.tariffs", "market.units"},
     "market/series": {"market.series"},
     "market/service": {
-        "broker", "market.billing", "market.clearing", "market.mechanisms", "market.proof", "market.record",
-        "market.series", "market.service", "market.settlement", "market.tariffs", "market.units",
+        "broker", "market.backtest", "market.billing", "market.clearing", "market.mechanisms", "market.proof",
+        "market.record", "market.series", "market.service", "market.settlement", "market.tariffs", "market.units",
     },
     "market/backtest": {
         "firmware.host.streets", "market.backtest", "market.clearing", "market.mechanisms", "market.order_files",
         "market.units",
     },
-    "dashboard": {"dashboard", "market.record", "market.series", "market.settlement", "market.units"},
+    "hardware": {"hardware"},
+    "dashboard": {
+        "broker", "dashboard", "market.billing", "market.clearing", "market.forecast", "market.mechanisms",
+        "market.proof", "market.record", "market.series", "market.service", "market.settlement", "market.statements",
+        "market.tariffs", "market.units",
+    },
 }  # fmt: skip
 """What a room may import of the project's own; the commands join the rooms and may import all."""
-OURS = {"broker", "dashboard", "firmware", "market"}
+OURS = {"broker", "dashboard", "firmware", "hardware", "market"}
 
 
 def modules(place: str) -> list[Path]:

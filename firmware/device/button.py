@@ -1,4 +1,4 @@
-"""The button that opens the meter's own access point: the one marked BOOT on the boards."""
+"""The button that opens the meter's own access point: the board's own, or the one marked BOOT."""
 
 import asyncio
 import gc
@@ -10,11 +10,13 @@ _HELD_MS = 500
 _PORTAL = ("portal", "portal_page", "portal_en", "portal_ko", "captive", "enrol", "staged", "https", "web", "headers")
 
 
-def pin():
-    """The strapping pin that the boards put on their button: 9 on the ESP32-C3, 0 on the others."""
+def pin(number: "int | None" = None):
+    """Of a board that is not known, the strapping pin that boards put on theirs: 9 on the ESP32-C3, 0 on the others."""
     from machine import Pin
 
-    return Pin(9 if "C3" in getattr(sys.implementation, "_machine", "") else 0, Pin.IN, Pin.PULL_UP)
+    if number is None:
+        number = 9 if "C3" in getattr(sys.implementation, "_machine", "") else 0
+    return Pin(number, Pin.IN, Pin.PULL_UP)
 
 
 async def pressed(contact=None) -> None:
@@ -26,10 +28,10 @@ async def pressed(contact=None) -> None:
         held_ms = 0 if contact.value() else held_ms + _LOOK_MS
 
 
-async def watch(radio, restart, contact=None) -> None:
+async def watch(radio, restart, number: "int | None" = None) -> None:
     """Beside the running meter: opens the window at each press, and calls `restart()` once something new is staged."""
     try:
-        contact = contact or pin()
+        contact = pin(number)
     except ImportError:
         # not a board
         return

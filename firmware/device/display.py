@@ -144,7 +144,7 @@ class Display:
 
 
 def make(settings: dict, config, bus=None) -> Display:
-    """`settings` is `display` of config.json; the bus is made of its pins. Raises ConfigurationError."""
+    """`settings` is `display` of config.json; the bus is made of its pins or the board's. Raises ConfigurationError."""
     if settings.get("driver") != "ssd1306":
         raise ConfigurationError("display.driver: unknown " + repr(settings.get("driver")))
     height = settings.get("height", 64)
@@ -154,13 +154,17 @@ def make(settings: dict, config, bus=None) -> Display:
     if type(address) is not int or not 8 <= address < 120:
         raise ConfigurationError("display.address: not an integer from 8 to 119")
     if bus is None:
-        bus = _bus(settings)
+        bus = _bus(settings, config.board)
     return Display(Ssd1306(bus, height, address), height, config)
 
 
-def _bus(settings: dict):
+def _bus(settings: dict, board: "str | None"):
     from machine import I2C, Pin
 
+    if board is not None and settings.get("scl") is None:
+        import pins
+
+        settings = dict(pins.port(pins.load(board), "ssd1306"), **settings)
     for name in ("scl", "sda"):
         if type(settings.get(name)) is not int:
             raise ConfigurationError("display.%s: not a pin's number" % name)

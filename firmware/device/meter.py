@@ -145,10 +145,16 @@ class Meter:
         yield self.updates.run()
         if self.display is not None:
             yield self.display.run()
+        board = self._board()
         if self.radio is not None:
             import button
 
-            yield button.watch(self.radio, self._restart)
+            yield button.watch(self.radio, self._restart, board.get("button"))
+        lamp = _lamp(board.get("led"))
+        if lamp is not None:
+            import led
+
+            yield led.watch(self, lamp)
         if self.config.page:
             import page
 
@@ -181,6 +187,19 @@ class Meter:
             # the picture is not what the meter is for
             log("configuration: " + str(error))
             return None
+
+    def _board(self) -> dict:
+        """What is known of the board; nothing where nobody said which it is."""
+        if self.config.board is None:
+            return {}
+        import pins
+
+        try:
+            return pins.load(self.config.board)
+        except ConfigurationError as error:
+            # sensors whose pins are named do without; the others have said so
+            log("configuration: " + str(error))
+            return {}
 
     def _ready(self) -> None:
         event("ready", self.config.meter)
@@ -216,7 +235,7 @@ def _sensors(config: Configuration) -> list:
         return make_all(config.sensors, None)
     from sensors.buses import Buses
 
-    return make_all(config.sensors, Buses())
+    return make_all(config.sensors, Buses(config.board))
 
 
 def _time_servers(config: Configuration) -> "list[str]":
@@ -232,6 +251,18 @@ def _make_radio(config: Configuration):
 
     # the name it goes by in the household's network
     return Wifi(config.wifi["ssid"], config.wifi.get("password"), "pumasi-" + config.meter)
+
+
+def _lamp(number: "int | None"):
+    """None where there is none, as on a computer."""
+    if number is None:
+        return None
+    try:
+        from machine import Pin
+
+        return Pin(number, Pin.OUT, value=0)
+    except (ImportError, AttributeError):
+        return None
 
 
 def _has_radio() -> bool:

@@ -45,11 +45,15 @@ def rows(checks: "list[Check]", says: "dict[str, str]") -> "list[dict]":
 def sensors(views) -> "list[Check]":
     """Of intervals' views: does each sensor answer, which way do its transformers face, do the phases come in order."""
     from sensors import diagnose
+    from sensors.sensor import UNCALIBRATED
 
     found = []
     generation_w = [sum(view.sample.power_w) for view in views if view.role == "generation" and view.sample is not None]
     for view in views:
         sample = view.sample
+        if view.error == UNCALIBRATED:
+            found.append(Check("sensor " + view.role, FAIL, "sensor-uncalibrated", ()))
+            continue
         if view.error is not None or sample is None:
             found.append(Check("sensor " + view.role, FAIL, "sensor-fails", (view.error or "no answer yet",)))
             continue
@@ -194,6 +198,8 @@ def main(load_w: int = 0, wait_s: int = 20) -> None:
     import selftest_bench
     import selftest_en
 
+    # the tasks of the meter that was interrupted would go on, and ask the same sensors
+    asyncio.new_event_loop()
     meter, checks = asyncio.run(selftest_bench.run(load_w, wait_s))
     report = {"v": 1, "meter": meter, "firmware": VERSION, "checks": rows(checks, selftest_en.SAYS)}
     sys.stdout.write(json.dumps(report) + "\n")

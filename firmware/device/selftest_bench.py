@@ -62,7 +62,7 @@ def _buses(config):
         return None
     from sensors.buses import Buses
 
-    return Buses()
+    return Buses(config.board)
 
 
 async def _ask(sensor):

@@ -5,6 +5,7 @@ SAYS = {
     "sensor-ok": "%s",
     "sensor-old": "no answer for %d s; the last was %s",
     "sensor-fails": "%s; check its cable, its address and its power",
+    "sensor-uncalibrated": "answers, but nobody has calibrated it and it counts nothing: pumasi meter calibrate",
     "transformer-ok": "no power flows against its direction",
     "transformer-grid": "power flows from the grid into the home (%d W)",
     "transformer-reversed": "%s",

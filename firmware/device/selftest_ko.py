@@ -5,6 +5,7 @@ SAYS = {
     "sensor-ok": "%s",
     "sensor-old": "%d초 동안 응답이 없습니다. 마지막 값: %s",
     "sensor-fails": "%s — 배선, 주소, 전원을 확인하세요",
+    "sensor-uncalibrated": "응답하지만 기준 계기와 비교한 적이 없어 계량하지 않습니다: pumasi meter calibrate",
     "transformer-ok": "거꾸로 흐르는 전력이 없습니다",
     "transformer-grid": "전력이 계통에서 집으로 들어옵니다 (%d W)",
     "transformer-reversed": "%s",

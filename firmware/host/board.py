@@ -142,13 +142,27 @@ class Board:
 
     def self_test(self) -> dict[str, Any]:
         """What the meter says of itself: one line of JSON from the firmware's own self-test."""
-        out = self.run("import stage\nstage.enter()\nimport selftest\nselftest.main()", SELF_TEST_S)
+        return self._said("selftest", "selftest.main()", "checks", "the self-test")
+
+    def calibrate(
+        self, phase: int, voltage_mv: int, current_ma: int, power_mw: int | None, inductive: bool
+    ) -> dict[str, Any]:
+        """Have the meter compare its chip with a reference and keep the gains; what calibrate.main of it says."""
+        call = f"calibrate.main({phase}, {voltage_mv}, {current_ma}, {power_mw}, {inductive})"
+        said = self._said("calibrate", call, "", "calibrating")
+        if "problem" in said:
+            raise BoardError(f"{self.port}: {said['problem']}")
+        return said
+
+    def _said(self, module: str, call: str, member: str, what: str) -> dict[str, Any]:
+        """The last line of JSON that the firmware prints, with ``member`` in it."""
+        out = self.run(f"import stage\nstage.enter()\nimport {module}\n{call}", SELF_TEST_S)
         for line in reversed(out.splitlines()):
             with contextlib.suppress(ValueError):
                 said = json.loads(line)
-                if isinstance(said, dict) and "checks" in said:
+                if isinstance(said, dict) and (not member or member in said):
                     return said
-        raise BoardError(f"{self.port}: the self-test ended without a result: {out.strip()[-120:]!r}")
+        raise BoardError(f"{self.port}: {what} ended without a result: {out.strip()[-120:]!r}")
 
     def reset(self) -> None:
         """Start the board anew; it does not answer this."""

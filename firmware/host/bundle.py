@@ -31,6 +31,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from firmware.host.fleet import DEVICE
 
+PINS = Path(__file__).parents[2] / "hardware" / "pins.json"
+"""The pins of the boards that the firmware knows; the schematic is made from the same file."""
 MAGIC = b"PUMASI1\n"
 KEY_BITS = 3072
 SIGNATURE_BYTES = KEY_BITS // 8
@@ -87,7 +89,8 @@ def version_order(version: str) -> tuple[int, ...]:
 
 
 def compile_device(chip: str = "esp32", device: Path = DEVICE) -> dict[str, bytes]:
-    """Compile the device's source with mpy-cross; path on the meter -> content, sorted by path.
+    """Compile the device's source with mpy-cross; path on the meter -> content, sorted by path. The boards' pins lie
+    beside it as they are.
 
     Only bytecode comes out, which runs on every chip: a file that holds machine code is refused, for one bundle is
     offered to all meters of a community. Raises BundleError.
@@ -97,7 +100,7 @@ def compile_device(chip: str = "esp32", device: Path = DEVICE) -> dict[str, byte
         raise BundleError(f"{device}: holds no firmware")
     compiler = mpy_cross()
     with tempfile.TemporaryDirectory() as folder:
-        files = {}
+        files = {PINS.name: PINS.read_bytes()}
         for name in sorted(sources.keys() - set(BOOT_STAGE)):
             source = sources[name]
             out = Path(folder) / "out.mpy"

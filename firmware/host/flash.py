@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware.host import bundle
+from firmware.host import bundle, pins
 from firmware.host.board import Board, BoardError
 from firmware.host.fleet import DEVICE
 
@@ -55,6 +55,7 @@ def identity(
             f"{where}: nobody has said what this meter measures with",
             'give --settings FILE with {"sensors": [{"role": "grid", "driver": …}]}; docs/sensors.md has one of each',
         )
+    pins.check(config, where)
     return {**issued, "config.json": json.dumps(config, separators=(",", ":"), ensure_ascii=False).encode()}
 
 

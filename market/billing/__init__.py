@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from market.billing.month import BillingError, HouseholdMonth, MonthSettled, close_month
+from market.billing.month import BillingError, HouseholdMonth, MonthSettled, Standing, close_month
 from market.billing.usage import CarryOver, IntervalResult
 
-__all__ = ["BillingError", "CarryOver", "HouseholdMonth", "IntervalResult", "MonthSettled", "close_month"]
+__all__ = ["BillingError", "CarryOver", "HouseholdMonth", "IntervalResult", "MonthSettled", "Standing", "close_month"]

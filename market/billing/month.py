@@ -74,10 +74,19 @@ class HouseholdMonth:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What of a month no correction moves any more once it is final: its month-end trades, and the true-up."""
+
+    netting: Netting | None
+    true_up: TrueUp
+
+
+@dataclass(frozen=True)
 class MonthSettled:
     """A whole month [epoch s, s]: ``first`` and ``last`` are the starts of its first and last settled interval.
 
-    ``waiting`` are the credits of households that were no members in it.
+    ``waiting`` are the credits of households that were no members in it. ``final``: netting and true-up are those of
+    the revision before.
     """
 
     month: Month
@@ -91,6 +100,7 @@ class MonthSettled:
     netting: Netting | None
     waiting: Mapping[str, CarryOver]
     postings: tuple[Posting, ...]
+    final: bool
 
 
 def close_month(
@@ -99,25 +109,33 @@ def close_month(
     intervals: Iterable[IntervalResult],
     before: Mapping[str, CarryOver],
     solver: Solver = "pulp",
+    standing: Standing | None = None,
 ) -> MonthSettled:
     """Bill a month.
 
     ``rules`` are those the month is billed by, ``intervals`` its newest results in order of time, ``before`` each
-    household's credits from earlier months. Raises BillingError for a month without data, TariffError when a tariff
+    household's credits from earlier months; ``standing`` is what a final month keeps, so that a correction changes
+    the corrected household's bill only. Raises BillingError for a month without data, TariffError when a tariff
     does not hold for all of it, SettlementError when the money does not come out, which is a defect.
     """
     use = add_up(rules, month, intervals)
     if not use.intervals:
         raise BillingError(f"month {month}: there is no settled interval in it")
     netting = None
-    if rules.mechanism == MONTHLY_NETTING:
+    if standing is not None:
+        netting = standing.netting
+    elif rules.mechanism == MONTHLY_NETTING:
         netting = net_month(rules, month, use.households, before, solver)
+    if netting is not None:
         traded(netting, use.households)
     coin = smallest(rules.currency)
     drafts = [
         _draft(one, month, before.get(one.member.household, CarryOver()), coin) for one in use.households.values()
     ]
-    moved = true_up({draft.use.member.household: draft.gain for draft in drafts}, coin)
+    if standing is not None:
+        moved = standing.true_up
+    else:
+        moved = true_up({draft.use.member.household: draft.gain for draft in drafts}, coin)
     households = tuple(replace(draft, true_up=moved.moved.get(draft.use.member.household, 0)) for draft in drafts)
     zone = ZoneInfo(rules.timezone)
     start = month.start(zone)
@@ -125,7 +143,7 @@ def close_month(
     postings = _postings(households, netting)
     settled = MonthSettled(
         month, start, month.end(zone) - start, use.first, use.last, use.intervals,
-        households, moved, netting, waiting, postings,
+        households, moved, netting, waiting, postings, standing is not None,
     )  # fmt: skip
     _check(settled)
     return settled
@@ -178,6 +196,8 @@ def _check(settled: MonthSettled) -> None:
         for made in (household.own, household.alone):
             if made.total != sum(line.money for line in made.lines):
                 raise SettlementError(f"{where}: {who}: the lines do not add up to the bill")
+        if settled.final:
+            continue
         if household.gain < 0 and settled.true_up.paid == settled.true_up.losses:
             raise SettlementError(f"{where}: {who} is worse off than alone, though the gains could have paid for it")
     if sum(household.use.bought_wh - household.use.sold_wh for household in settled.households):

@@ -23,6 +23,7 @@ from market.mechanisms.reference import posted_price
 from market.settlement.interval import Match, SettlementError
 from market.settlement.rules import Rules
 from market.tariffs.months import Month
+from market.tariffs.pricing import FlatPrice
 from market.tariffs.steps import buying, selling
 
 
@@ -37,15 +38,23 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True)
 class Netting:
-    """The month cleared: each household's energy and money, who with whom, and what the network gets."""
+    """The month cleared: each order's energy and money, who with whom, and what the network gets."""
 
     price_ticks: int
     orders: tuple[Order, ...]
     accepted_wh: tuple[int, ...]
-    money: Mapping[str, int]
+    moneys: tuple[int, ...]
     matches: tuple[Match, ...]
     fees: int
     gap: int
+
+    @property
+    def money(self) -> dict[str, int]:
+        """What each household with orders receives [Wh x tick; negative: pays]."""
+        found: dict[str, int] = defaultdict(int)
+        for order, money in zip(self.orders, self.moneys, strict=True):
+            found[order.household] += money
+        return dict(found)
 
 
 def net_month(
@@ -69,9 +78,6 @@ def net_month(
     cleared = outcome.clearing
     if cleared is None:
         raise SettlementError(f"month {month}: the mechanism gave no witness")
-    money: dict[str, int] = defaultdict(int)
-    for order, amount in zip(orders, outcome.money.tolist(), strict=True):
-        money[order.household] += amount
     pairs: dict[tuple[str, str], int] = defaultdict(int)
     for seller, buyer, energy_wh in zip(*(column.tolist() for column in cleared.matches()), strict=True):
         pairs[orders[seller].household, orders[buyer].household] += energy_wh
@@ -79,7 +85,7 @@ def net_month(
         price_ticks=posted_price(retail_ticks, feed_in_ticks),
         orders=tuple(orders),
         accepted_wh=tuple(outcome.accepted_wh.tolist()),
-        money=dict(money),
+        moneys=tuple(outcome.money.tolist()),
         matches=tuple(Match(*pair, energy_wh) for pair, energy_wh in sorted(pairs.items())),
         fees=int(outcome.fees[0]),
         gap=int(cleared.gap[0]),
@@ -102,16 +108,21 @@ def traded(netting: Netting, uses: Mapping[str, HouseholdUse]) -> None:
         if order.sell:
             use.sold_wh += accepted_wh
             use.sold_at_price += at_price
-            use.exports.take(accepted_wh)
+            use.exports.take(accepted_wh, _one_ticks(use.version.export))
         else:
             use.bought_wh += accepted_wh
             use.bought_at_price += at_price
-            use.imports.take(accepted_wh)
+            use.imports.take(accepted_wh, _one_ticks(use.version.energy))
     for household, money in netting.money.items():
         uses[household].trade_money += money
     for match in netting.matches:
         uses[match.buyer].traded_with(match.seller, match.energy_wh, 0)
         uses[match.seller].traded_with(match.buyer, 0, match.energy_wh)
+
+
+def _one_ticks(pricing: object) -> int:
+    """The price that all of the month's kWh have; 0 where it comes with the month's total."""
+    return pricing.per_kwh_ticks if isinstance(pricing, FlatPrice) else 0
 
 
 def _orders(use: HouseholdUse, month: Month, before: CarryOver | None) -> Iterator[Order]:

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from market.billing.month import HouseholdMonth, MonthSettled
-from market.billing.netting import Netting
+from msgspec import structs
+
+from market.billing.month import HouseholdMonth, MonthSettled, Standing
+from market.billing.netting import Netting, Order
+from market.billing.trueup import TrueUp
 from market.billing.usage import CarryOver
+from market.settlement.interval import Match
 from market.settlement.rules import Rules
 from market.tariffs.amounts import PERCENT_DECIMALS, money_text
 from market.tariffs.bill import Bill, Line
@@ -32,6 +36,7 @@ def month_result(rules: Rules, settled: MonthSettled) -> dict[str, Any]:
             "losses": settled.true_up.losses,
             "paid": settled.true_up.paid,
         },
+        **({"final": True} if settled.final else {}),
         "netting": None if settled.netting is None else _netting(settled.netting),
         "bills": [_bill(household) for household in settled.households],
         "waiting": {household: _carry_over(credits) for household, credits in sorted(settled.waiting.items())},
@@ -43,6 +48,16 @@ def carry_over(result: Mapping[str, Any]) -> dict[str, CarryOver]:
     found = {bill["household"]: _carried(bill["credits"]["after"]) for bill in result["bills"]}
     found |= {household: _carried(credits) for household, credits in result["waiting"].items()}
     return {household: credits for household, credits in sorted(found.items()) if credits.own or credits.alone}
+
+
+def standing(result: Mapping[str, Any]) -> Standing:
+    """What a month's result leaves to its revisions once it is final."""
+    promise, netting = result["promise"], result["netting"]
+    moved = {bill["household"]: bill["true_up"] for bill in result["bills"] if bill["true_up"]}
+    return Standing(
+        None if netting is None else _netted(netting),
+        TrueUp(promise["gains"], promise["losses"], promise["paid"], moved),
+    )
 
 
 def _bill(month: HouseholdMonth) -> dict[str, Any]:
@@ -121,11 +136,28 @@ def _netting(netting: Netting) -> dict[str, Any]:
                 "limit_ticks": order.price_ticks,
                 "energy_wh": order.energy_wh,
                 "accepted_wh": accepted_wh,
+                "money": money,
             }
-            for order, accepted_wh in zip(netting.orders, netting.accepted_wh, strict=True)
+            for order, accepted_wh, money in zip(netting.orders, netting.accepted_wh, netting.moneys, strict=True)
         ],
-        "matches": [asdict(match) for match in netting.matches],
+        "matches": [structs.asdict(match) for match in netting.matches],
     }
+
+
+def _netted(body: Mapping[str, Any]) -> Netting:
+    orders = body["orders"]
+    return Netting(
+        price_ticks=body["price_ticks"],
+        orders=tuple(
+            Order(order["household"], order["side"] == "sell", order["limit_ticks"], order["energy_wh"])
+            for order in orders
+        ),
+        accepted_wh=tuple(order["accepted_wh"] for order in orders),
+        moneys=tuple(order["money"] for order in orders),
+        matches=tuple(Match(**match) for match in body["matches"]),
+        fees=body["fees"],
+        gap=body["gap"],
+    )
 
 
 def _carry_over(credits: CarryOver) -> dict[str, Any]:

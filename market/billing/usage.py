@@ -50,11 +50,12 @@ class Flow:
                 amount[0] += energy_wh
                 amount[1] += energy_wh * band.ticks
 
-    def take(self, energy_wh: int) -> None:
-        """What was traded of the month as a whole leaves the rest, whose energy has one price then."""
-        if energy_wh:
-            ((name, (rest_wh, money)),) = self.rest.items()
-            self.rest[name] = [rest_wh - energy_wh, money // rest_wh * (rest_wh - energy_wh)]
+    def take(self, energy_wh: int, ticks: int) -> None:
+        """What was traded of the month as a whole leaves the rest, whose energy has one price [ticks] then.
+
+        A correction of a final month may leave less than was traded.
+        """
+        self.add(Band(ONE_BAND.name, ticks), 0, -energy_wh)
 
 
 @dataclass

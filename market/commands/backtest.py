@@ -233,7 +233,8 @@ def _presets(asked: Sequence[str]) -> dict[str, Preset]:
         if name in PRESETS:
             raise CommandError(
                 f"--preset: {name} nets kWh by the {PRESETS[name].period} under a progressive tariff, and the "
-                "backtest has one retail price: it is left out"
+                "backtest has one retail price for every interval: a community with the mechanism monthly-netting is "
+                "billed by it (docs/tariffs.md)"
             )
         raise CommandError(f"--preset: unknown {name!r}; known are {', '.join(COUNTRIES)}")
     return {name: PRESETS[name] for name in asked}

@@ -22,6 +22,7 @@ from broker.site import HUB_PORT, LOOPBACK_PORT, PORT, Site, SiteError, check_ho
 from market.commands.community import begin_community, read_community
 from market.commands.errors import CommandError
 from market.record import Record
+from market.service.members import MembersError
 
 PASSWORD_VARIABLE = "PUMASI_BROKER_PASSWORD"
 
@@ -157,7 +158,7 @@ def told(run: Any, arguments: argparse.Namespace) -> int:
     """Run an action whose failures are the broker's own. Raises CommandError."""
     try:
         return int(run(arguments))
-    except (SiteError, CertificateError, ControlError) as error:
+    except (SiteError, CertificateError, ControlError, MembersError) as error:
         raise CommandError(str(error)) from None
 
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from market.commands.errors import CommandError
 from market.record import Record
+from market.record.rows import ChangedMeanwhileError
 from market.settlement.rules import RulesError, parse, split
 from market.tariff_files import with_built_ins
 from market.tariffs import TariffError
@@ -21,6 +22,8 @@ from market.tariffs import TariffError
 LINES_SHOWN = 40
 REAL_CLOCK_S = 7 * 86_400
 TEXT_SHOWN = 60
+VERSION = "version"
+"""The member of a shown document that says which version it is; no part of what is stored."""
 IDENTITIES = ("household", "node", "meter")
 """What tells the entries of a list apart."""
 
@@ -40,7 +43,12 @@ def add(commands: Any, store: Path) -> None:
         description="Store what differs from what is stored. It applies to intervals that start after that; a running"
         " market notices it by itself. Nothing is stored when anything in the file is wrong.",
     )
-    apply.add_argument("file", type=Path, metavar="FILE", help="the whole community, as show prints it")
+    apply.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="the whole community, as show prints it; refused when it was changed since",
+    )
     apply.add_argument("--author", metavar="NAME", help="who changes it (default: the user)")
     apply.add_argument(
         "--simulated",
@@ -63,8 +71,11 @@ def add(commands: Any, store: Path) -> None:
 def run_show(arguments: argparse.Namespace) -> int:
     record = Record(arguments.store, read_only=True)
     try:
-        at = None if arguments.at is None else epoch(arguments.at, record.document()["timezone"])
-        print(json.dumps(record.document(at), indent=1, ensure_ascii=False))
+        with record.snapshot():
+            at = None if arguments.at is None else epoch(arguments.at, record.document()["timezone"])
+            document = record.document(at)
+            version = _version(record, at)
+        print(json.dumps({VERSION: version, **document}, indent=1, ensure_ascii=False))
     finally:
         record.close()
     return 0
@@ -72,6 +83,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 def run_apply(arguments: argparse.Namespace) -> int:
     document = read_document(arguments.file)
+    seen = _taken_from(document, arguments.file)
     reader = Record(arguments.store, read_only=True)
     try:
         before = reader.document()
@@ -85,8 +97,13 @@ def run_apply(arguments: argparse.Namespace) -> int:
             now = 0
         try:
             changed = record.store_document(
-                document, now, arguments.author or author(), keep_meters=not arguments.remove_meters
+                document, now, arguments.author or author(), keep_meters=not arguments.remove_meters, seen=seen
             )
+        except ChangedMeanwhileError:
+            raise CommandError(
+                f"{arguments.file}: it was taken from version {seen}, the newest is {record.inputs_version()}"
+                " (pumasi community history): take pumasi community show again and change that"
+            ) from None
         except RulesError as error:
             raise CommandError(f"{arguments.file}: {error}") from None
         if not changed:
@@ -100,6 +117,8 @@ def run_apply(arguments: argparse.Namespace) -> int:
             print(f"… and {len(lines) - LINES_SHOWN} more")
         stored_at = max(version.stored_at for version in record.input_history())
         print(f"stored; applies to {first_interval(stored_at, after)}")
+        if seen is not None:
+            print(f"before the next change take pumasi community show again: this is version {record.inputs_version()}")
     finally:
         record.close()
     return 0
@@ -126,6 +145,21 @@ def _expect_simulated(record: Record, now: int) -> None:
         raise CommandError(f"--simulated: this market's clock stood at {shown:%Y-%m-%d %H:%M} UTC: it is the real one")
 
 
+def _version(record: Record, at: int | None) -> int:
+    """The number of the newest input, or of the newest that applied to the interval starting ``at``."""
+    return max(version.number for version in record.input_history() if at is None or version.stored_at <= at)
+
+
+def _taken_from(document: Any, path: Path) -> int | None:
+    """The version that the file says it was taken from, which is then no part of it. Raises CommandError."""
+    if not isinstance(document, dict) or VERSION not in document:
+        return None
+    version = document.pop(VERSION)
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise CommandError(f"{path}: {VERSION}: {version!r} is no version's number: leave it as show printed it")
+    return version
+
+
 def author() -> str:
     """Who runs this command, for the record."""
     try:
@@ -137,7 +171,10 @@ def author() -> str:
 def read_community(path: Path) -> Mapping[str, Any]:
     """The input bodies of a community file, checked. Raises CommandError naming the file, the place and the reason."""
     try:
-        bodies = split(read_document(path))
+        document = read_document(path)
+        # Of whatever store it was taken: what it begins has no versions yet.
+        _taken_from(document, path)
+        bodies = split(document)
         parse(bodies)
     except RulesError as error:
         raise CommandError(f"{path}: {error}") from None
@@ -161,6 +198,8 @@ def read_document(path: Path) -> Any:
     """The file's JSON, built-in tariffs in place of their names. Raises CommandError naming file and reason."""
     try:
         return with_built_ins(json.loads(path.read_text(encoding="utf-8")))
+    except RecursionError:
+        raise CommandError(f"{path}: is nested too deeply") from None
     except TariffError as error:
         raise CommandError(f"{path}: {error}") from None
     except OSError as error:
@@ -170,10 +209,11 @@ def read_document(path: Path) -> Any:
 
 
 def epoch(text: str, zone: str) -> int:
-    """The epoch second of a local time. Raises CommandError."""
+    """The epoch second of a local time, or of one that says its offset. Raises CommandError."""
     try:
-        return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp())
-    except ValueError:
+        at = datetime.fromisoformat(text)
+        return int((at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))).timestamp())
+    except (ValueError, OverflowError):
         raise CommandError(f"--at {text}: not a time such as 2026-07-01T14:15") from None
 
 

@@ -34,6 +34,9 @@ MARKER = "demo.json"
 GRACE_S = 10.0
 STEP_TIMEOUT_S = 120.0
 READY_S, QUIET_S = 30.0, 1.0
+GRID_CARBON = (363, "Umweltbundesamt: the German mix of 2024, Strommix 1990-2024 (2025)")
+"""What a kWh of the grid emits [g CO2], and who says so."""
+DOOR_S = 30 * 86_400
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_S, BROKER_STOP_S = 1.6, 0.8
 """Ctrl-C ends every child within 3 s: this long they may take by themselves."""
@@ -104,8 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
         stack.enter_context(sole(store.with_name(f".{store.name}.lock"), "another demo"))
         _make_fresh(store)
         try:
-            conductor, broker = _start(arguments, street, store, port, say, stack)
-            _live(arguments, street, conductor, broker, port, say)
+            conductor, broker, link = _start(arguments, street, store, port, say, stack)
+            _live(arguments, street, conductor, broker, link, say)
         except (BrokerError, ConductorError) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
@@ -163,16 +166,21 @@ def _make_fresh(path: Path) -> None:
 
 def _start(
     arguments: argparse.Namespace, street: Street, store: Path, page: int, say: Callable[[str], None], stack: ExitStack
-) -> tuple[Conductor, RunningBroker]:
-    """Start broker, market, page and meters, and wait until all are there; ``stack`` ends what has been started."""
+) -> tuple[Conductor, RunningBroker, str]:
+    """Start broker, market, page and meters, and wait until all are there; ``stack`` ends what has been started.
+
+    The third of what it returns is the link that signs the visitor in.
+    """
     identities = begin_store(store, street)
+    link = f"http://localhost:{page}/invitation/{_open_pages(store, street)}"
     accounts = broker_accounts(identities)
     broker = start_broker(store / "broker", _page_port(0), accounts, COMMUNITY, arguments.broker)
     stack.callback(broker.stop, BROKER_STOP_S)
     children = Children(store / "logs")
     stack.callback(children.end, STOP_S)
     market = start_market(children, store, broker.port, accounts[market_user(COMMUNITY)], GRACE_S)
-    dashboard = children.start("dashboard", [*PUMASI, "dashboard", "run", "--store", str(store), "--port", str(page)])
+    pages = ("dashboard", "run", "--store", str(store), "--port", str(page), "--clock", "record")
+    dashboard = children.start("dashboard", [*PUMASI, *pages])
     real = len(street.homes) if arguments.fleet == "firmware" else min(arguments.firmware_homes, len(street.homes))
     meters = start_meters(children, store, street, identities, broker.port, real, say)
     say(
@@ -182,7 +190,25 @@ def _start(
     conductor = Conductor(market, meters, (dashboard,), children.said)
     conductor.begin(street.start, READY_S + 0.05 * len(street.homes))
     _wait_for_page(page, dashboard)
-    return conductor, broker
+    return conductor, broker, link
+
+
+def _open_pages(store: Path, street: Street) -> str:
+    """Settings and one account for the pages; the token of a link that signs in as often as it is opened.
+
+    It works while this demo runs: the next one begins a store of its own.
+    """
+    # Imported here so that the other commands start without a web framework.
+    from dashboard import settings
+    from dashboard.accounts import Accounts
+
+    settings.save(store, settings.Settings(carbon=settings.Carbon(*GRID_CARBON)))
+    accounts = Accounts(store)
+    try:
+        first = next((home for home in street.homes if home.prosumer), street.homes[0])
+        return accounts.open_door("Demo", "operator", first.household, DOOR_S)
+    finally:
+        accounts.close()
 
 
 def _wait_for_page(port: int, dashboard: Child) -> None:
@@ -201,13 +227,13 @@ def _live(
     street: Street,
     conductor: Conductor,
     broker: RunningBroker,
-    page: int,
+    link: str,
     say: Callable[[str], None],
 ) -> None:
     """The street's days, one interval after the other."""
     zone = ZoneInfo(street.timezone)
-    address = f"http://localhost:{page}"
-    say(f"the page is {address}; Ctrl-C ends")
+    say(f"open the pages, signed in: {link}")
+    say("Ctrl-C ends")
     surplus = next((k for k in range(street.steps) if any(h.generation_w[k] > h.load_w[k] for h in street.homes)), None)
     if surplus is not None:
         first = datetime.fromtimestamp(street.start + surplus * street.step_s, zone)
@@ -218,18 +244,18 @@ def _live(
             say("the broker has ended; it is started again")
             broker.restart()
         for event in conductor.step(street.start + step * street.step_s, STEP_TIMEOUT_S):
-            _tell(event, zone, address, say)
+            _tell(event, zone, say)
         time.sleep(max(0.0, earliest_s - time.monotonic()))
     for event in conductor.drain(QUIET_S):
-        _tell(event, zone, address, say)
+        _tell(event, zone, say)
     if not arguments.exit:
-        say(f"the days are over; the page stays at {address} until Ctrl-C")
+        say(f"the days are over; the pages stay until Ctrl-C: {link}")
         signal.pause()
 
 
-def _tell(event: dict[str, Any], zone: ZoneInfo, address: str, say: Callable[[str], None]) -> None:
+def _tell(event: dict[str, Any], zone: ZoneInfo, say: Callable[[str], None]) -> None:
     if event["event"] == "gate":
-        say(f"{progress_line(event, zone, CURRENCY)}  {address}")
+        say(progress_line(event, zone, CURRENCY))
     elif event["event"] == "notice":
         say(event["text"])
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from broker import identities
 from broker.site import SiteError
-from firmware.host import doctor, esp
+from firmware.host import doctor, esp, pins
 from firmware.host.board import BoardError, check_port, connected
 from firmware.host.bundle import BundleError
 from firmware.host.flash import identity, program, write_meter
@@ -26,9 +26,13 @@ CACHE = Path(".pumasi/micropython")
 AFTER_IMAGE_S = 40.0
 """A board that has just been written formats its file system first."""
 DESCRIPTION = """\
-Make a board a meter: write MicroPython (with --image or --board; this erases the board), then the firmware,
-then who the meter is (from pumasi meter add), test it and start it. Without --image and --board the
+Make a board a meter: write MicroPython (with --board or --image; this erases the board), then the firmware,
+then who the meter is (from pumasi meter add), test it and start it. Without --board and --image the
 MicroPython on the board stays, and so do the readings that wait on it.
+
+--board says what the board is. Of those in hardware/pins.json the firmware knows the pins: sensors and display
+need name none, and the meter remembers which board it is. Of a bare chip (esp32, esp32s3, esp32c3) only the
+image is known.
 """
 EPILOG = f"""\
 The Wi-Fi password is asked for, or taken from {PASSWORD_VARIABLE}; it is never an argument, which other users
@@ -36,7 +40,7 @@ of this computer could see. The self-test may warn or fail where the meter is no
 repeated there: pumasi meter doctor --port PORT.
 
 examples:
-  pumasi flash --port /dev/ttyUSB0 --meter m001 --store store --board esp32s3 --wifi-ssid Home
+  pumasi flash --port /dev/ttyUSB0 --meter m001 --store store --board esp32-devkit --wifi-ssid Home
   pumasi flash --port /dev/ttyACM0 --meter m001 --store store --image ESP32_GENERIC_C3-v1.29.0.bin --wifi-ssid Home
 """
 
@@ -52,10 +56,14 @@ def add(commands: Any) -> None:
     parser.add_argument("--port", required=True, metavar="PORT", help="serial port, such as /dev/ttyUSB0 or COM3")
     parser.add_argument("--meter", required=True, metavar="ID", help="which meter it becomes; pumasi meter add made it")
     add_store(parser)
-    image = parser.add_mutually_exclusive_group()
-    image.add_argument("--image", type=Path, metavar="FILE", help="erase the board and write this MicroPython image")
-    image.add_argument(
-        "--board", choices=sorted(esp.CHIPS), help="erase the board and write MicroPython's stable image, fetched"
+    parser.add_argument(
+        "--board",
+        metavar="NAME",
+        help="erase the board, which is a pumasi-s3, an esp32-devkit or a bare chip (esp32, esp32s3, esp32c3), and"
+        " write MicroPython's stable image, fetched",
+    )
+    parser.add_argument(
+        "--image", type=Path, metavar="FILE", help="erase the board and write this MicroPython image instead"
     )
     parser.add_argument("--wifi-ssid", metavar="NAME", help="the network the meter joins")
     parser.add_argument(
@@ -83,9 +91,9 @@ def told(error: BoardError) -> str:
 def _flash(arguments: argparse.Namespace) -> int:
     # Everything that can be wrong without the board is found before it is touched.
     issued = identities.flash_files(arguments.store, arguments.meter)
-    settings = {**_counted(arguments.store, arguments.meter), **_settings(arguments.settings)}
+    chip, known = _chip(arguments.board, arguments.image)
+    settings = {**_counted(arguments.store, arguments.meter), **_settings(arguments.settings), **known}
     given = identity(issued, _wifi(arguments.wifi_ssid), settings, arguments.meter)
-    chip = esp.image_chip(arguments.image) if arguments.image else esp.CHIPS.get(arguments.board or "")
     new = program(chip.name if chip else "esp32")
     check_port(arguments.port)
     steps = _Steps(3 + (chip is not None) + (not arguments.skip_test))
@@ -108,10 +116,25 @@ def _flash(arguments: argparse.Namespace) -> int:
             status = 1 if doctor.fails(said) else 0
         steps.say("start")
         board.reset()
-    identities.handed_over(arguments.store, arguments.meter)
+    identities.handed_over(arguments.store, arguments.meter, known)
     _tell_label(given)
     print(f"{arguments.meter} is written and has been started" + (", but fails its self-test" if status else ""))
     return status
+
+
+def _chip(board: str | None, image: Path | None) -> tuple[esp.Chip | None, dict[str, str]]:
+    """The chip whose image is to be written, None for none; and the meter's settings that the board's name is."""
+    known = pins.boards().get(board or "")
+    if board is not None and known is None and board not in esp.CHIPS:
+        names = ", ".join([*sorted(pins.boards()), *sorted(esp.CHIPS)])
+        raise CommandError(f"--board {board}: not known; known are {names}")
+    chip = None if board is None else esp.CHIPS[board if known is None else known["chip"]]
+    if image is not None:
+        found = esp.image_chip(image)
+        if chip not in (None, found):
+            raise CommandError(f"--image {image}: is for an {found.name}; --board {board} has another chip")
+        chip = found
+    return chip, {} if known is None else {"board": str(board)}
 
 
 class _Steps:

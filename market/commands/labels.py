@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import io
 import json
 import sys
 import time
@@ -12,12 +11,9 @@ from pathlib import Path
 
 import segno
 
-from broker import enrolment
+from broker import enrolment, labels
 from broker.identities import Identity
 from broker.private_files import write_private
-
-LINE = 13
-"""Height of a line of text under the code; the code's modules have 4."""
 
 
 def add_qr(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +26,7 @@ def add_qr(parser: argparse.ArgumentParser) -> None:
 def tell_labels(arguments: argparse.Namespace, issued: list[Identity]) -> None:
     """Draw an enrolment token for each, and give its label: the code, and the access point's password."""
     now = int(time.time())
-    enrolment.sweep(arguments.store, now)
-    tokens = enrolment.new_tokens(arguments.store, [one.meter for one in issued], now)
-    texts = {meter: enrolment.qr_text(arguments.store, token) for meter, token in tokens.items()}
+    texts = labels.new_codes(arguments.store, [one.meter for one in issued], now)
     if arguments.qr is not None:
         arguments.qr.mkdir(parents=True, exist_ok=True)
         for one in issued:
@@ -54,21 +48,5 @@ def tell_labels(arguments: argparse.Namespace, issued: list[Identity]) -> None:
 
 
 def _draw(folder: Path, identity: Identity, text: str) -> None:
-    """The code as PNG, and as SVG with the rest of the label. Private: it lets the first who scans it enrol."""
-    code = segno.make(text, error="m", mode="alphanumeric", boost_error=False)
-    drawn = io.BytesIO()
-    code.save(drawn, kind="png", scale=8)
-    write_private(folder / f"{identity.meter}.png", drawn.getvalue())
-    width, height = code.symbol_size(scale=4)
-    lines = (identity.meter, f"Wi-Fi password {identity.label_password}")
-    written = "".join(
-        f'<text x="{width / 2:g}" y="{height + line * LINE:g}" text-anchor="middle" font-family="monospace"'
-        f' font-size="{min(LINE - 3, 1.5 * width / len(content)):g}">{content}</text>'
-        for line, content in enumerate(lines)
-    )
-    tall = height + LINE * len(lines)
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{tall:g}">'
-        f'<rect width="100%" height="100%" fill="#fff"/>{code.svg_inline(scale=4)}{written}</svg>\n'
-    )
-    write_private(folder / f"{identity.meter}.svg", svg.encode())
+    write_private(folder / f"{identity.meter}.png", labels.code_png(text))
+    write_private(folder / f"{identity.meter}.svg", labels.label_svg(identity, text).encode())

@@ -9,30 +9,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from broker import certificates, enrolment, identities, settings
 from broker.identities import Identity
 from broker.live import Live
 from broker.running import running
-from market.commands import doctor, members
+from market.commands import calibrate, doctor
 from market.commands.broker import add_store, told
+from market.commands.community import author
 from market.commands.errors import CommandError
-from market.commands.issuing import (
-    applies_at,
-    check_name,
-    first_interval,
-    issue,
-    read_settings,
-    store_document,
-    unused_key,
-    writing,
-)
+from market.commands.issuing import applies_at, first_interval, read_settings
 from market.commands.labels import add_qr, tell_labels
 from market.commands.meter_changes import configure, let_home_in, replace, revoke, rotate
 from market.record import Record
-from market.settlement.rules import Registers
+from market.service import members
+from market.service.issuing import NOTHING, check_name, issue, store_document, unused_key, writing
 
-NOTHING = Registers(0, 0, 0, 0)
 SINCE = "start of the first interval that counts (default: the next one)"
 
 
@@ -41,7 +34,9 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("meter", help=text, description=text.capitalize() + ".")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     _add_add(actions)
-    listing = _action(actions, "list", "every meter, and whether it may in", _list, meters=None)
+    listing = _action(
+        actions, "list", "every meter, whether it may in, and up to when it was heard", _list, meters=None
+    )
     listing.add_argument("--json", action="store_true", help="as JSON")
     show = _action(actions, "show", "one meter's identity, without its secrets", _show)
     show.add_argument("--json", action="store_true", help="as JSON")
@@ -54,6 +49,7 @@ def add(commands: Any) -> None:
     home = _action(actions, "home", "let a household's Home Assistant read its own meter", let_home_in)
     home.add_argument("--out", type=Path, required=True, metavar="DIR", help="where ca.pem, client.pem, client.key go")
     doctor.add(actions)
+    calibrate.add(actions)
 
 
 def _add_add(actions: Any) -> None:
@@ -129,7 +125,7 @@ def _add(arguments: argparse.Namespace) -> int:
         new = [name for name in wanted if name not in members.meters(document)]
         if new:
             _enter(arguments, record, document, new)
-            store_document(record, document, applies_at(arguments))
+            store_document(record, document, applies_at(arguments), author())
         issued = [issue(store, document, name, said) for name in wanted]
     Live(store).let_in(issued)
     tell_labels(arguments, issued)
@@ -171,18 +167,29 @@ def _enter(arguments: argparse.Namespace, record: Record, document: Any, new: li
 def _list(arguments: argparse.Namespace) -> int:
     store = arguments.store
     enrolling = enrolment.open_until(store, int(time.time()))
+    record = Record(store, read_only=True)
+    try:
+        document, heard = record.document(), record.last_heard()
+    finally:
+        record.close()
+    zone, length_s = ZoneInfo(document["timezone"]), document["interval_s"]
     rows = [_described(one, enrolling.get(one.meter)) for one in identities.every(store)]
+    for row in rows:
+        row["last_heard"] = heard[row["meter"]] + length_s if row["meter"] in heard else None
     if arguments.json:
         print(json.dumps(rows))
         return 0
+    for row in rows:
+        at = row["last_heard"]
+        row["last_heard"] = "never" if at is None else f"{dt.datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M}"
     widths = [max(len(str(row[name])) for row in [dict.fromkeys(COLUMNS, ""), *rows, HEADINGS]) for name in COLUMNS]
     for row in [HEADINGS, *rows]:
         print("  ".join(str(row[name]).ljust(width) for name, width in zip(COLUMNS, widths, strict=True)).rstrip())
     return 0
 
 
-COLUMNS = ("meter", "household", "state", "key", "valid_until")
-HEADINGS = {"meter": "METER", "household": "HOUSEHOLD", "state": "STATE", "key": "KEY", "valid_until": "VALID UNTIL"}
+COLUMNS = ("meter", "household", "state", "key", "valid_until", "last_heard")
+HEADINGS = {name: name.replace("_", " ").upper() for name in COLUMNS}
 
 
 def _described(identity: Identity, enrol_until: int | None) -> dict[str, Any]:

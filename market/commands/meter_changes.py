@@ -10,26 +10,18 @@ from typing import Any
 
 import msgspec
 
-from broker import enrolment, identities, settings, site
+from broker import identities, settings, site
 from broker.identities import Identity
 from broker.keys import master_key
 from broker.live import Live
 from broker.private_files import make_private_folder, write_private
-from market.commands import members
+from market.commands.community import author
 from market.commands.errors import CommandError
-from market.commands.issuing import (
-    applies_at,
-    check_name,
-    first_interval,
-    issue,
-    key_of,
-    read_settings,
-    store_document,
-    unused_key,
-    writing,
-)
+from market.commands.issuing import applies_at, first_interval, read_settings
 from market.commands.labels import tell_labels
 from market.record import Record
+from market.service import issuing, members
+from market.service.issuing import check_name, issue, key_of, store_document, unused_key, writing
 from market.service.keys import Keys
 from market.service.market import MASTER_KEY_FILE
 from market.settlement.rules import Registers
@@ -51,7 +43,7 @@ def replace(arguments: argparse.Namespace) -> int:
         members.add_meter(document, new, household, unused_key(record, new), since, registers)
         before = identities.load(store, old) if identities.exists(store, old) else None
         said = {**({} if before is None else before.settings), "seed": registers._asdict()}
-        store_document(record, document, applies_at(arguments))
+        store_document(record, document, applies_at(arguments), author())
         issued = issue(store, document, new, said)
         revoked = identities.revoke(store, before) if arguments.revoke and before is not None else None
     live = Live(store)
@@ -111,7 +103,7 @@ def _next_key_of(store: Path, identity: Identity) -> None:
         pending = Keys(record, master_key(store / MASTER_KEY_FILE)).present(name) != entry["kid"]
         if not pending:
             members.next_key(document, name)
-            store_document(record, document, AT_ONCE)
+            store_document(record, document, AT_ONCE, author())
         kid = int(members.meter(document, name)["kid"])
         key = key_of(store, document, members.meter(document, name), kid)
         identities.save(store, msgspec.structs.replace(identity, kid=kid, key=key.hex()))
@@ -130,7 +122,7 @@ def _rotate_anew(arguments: argparse.Namespace, identity: Identity) -> None:
         if name not in members.meters(document):
             raise CommandError(f"{name}: has been replaced; it is no meter of the community any more")
         kid = members.fresh_key(document, name)
-        store_document(record, document, AT_ONCE)
+        store_document(record, document, AT_ONCE, author())
         identities.revoke(store, identity)
         key = key_of(store, document, members.meter(document, name), kid)
         issued = identities.issue(store, name, identity.household, kid, key, identity.settings)
@@ -141,12 +133,7 @@ def _rotate_anew(arguments: argparse.Namespace, identity: Identity) -> None:
 
 
 def revoke(arguments: argparse.Namespace) -> int:
-    store = arguments.store
-    with identities.changing(store):
-        found = [identities.load(store, name) for name in dict.fromkeys(arguments.meters)]
-        revoked = [identities.revoke(store, one) if one.revoked_at is None else one for one in found]
-        enrolment.forget(store, [one.meter for one in revoked])
-    Live(store).throw_off(revoked)
+    revoked = issuing.revoke(arguments.store, arguments.meters)
     for one in revoked:
         print(f"{one.meter}: revoked; its household's page shows what it sent until now")
     return 0

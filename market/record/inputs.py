@@ -11,8 +11,8 @@ import msgspec
 from market.record import schema
 from market.record.meter_keys import check_kept, check_keys
 from market.record.part import Part
-from market.record.rows import INTERVAL, InputVersion, RecordError
-from market.settlement.rules import KINDS, Rules, parse, split
+from market.record.rows import INTERVAL, ChangedMeanwhileError, InputVersion, RecordError
+from market.settlement.rules import KINDS, Rules, RulesError, parse, split
 
 CLOCK_BOUND_S = 400 * 86_400
 """A change that would apply later than this after the last settled interval comes from a clock that is wrong."""
@@ -32,7 +32,13 @@ class Inputs(Part):
         self._applying: dict[int, dict[str, int]] = {}
 
     def store_inputs(
-        self, bodies: Mapping[str, Any], now: int, author: str = "", *, keep_meters: bool = False
+        self,
+        bodies: Mapping[str, Any],
+        now: int,
+        author: str = "",
+        *,
+        keep_meters: bool = False,
+        seen: int | None = None,
     ) -> list[str]:
         """Store what differs from the newest version of each kind; returns the kinds that did.
 
@@ -42,10 +48,15 @@ class Inputs(Part):
         RecordError for another community, currency, time zone or interval length, which need a store of their
         own, for a clock far ahead: nothing could be changed until then, for a new meter that counts earlier than
         the change applies, and for a meter's key that is older than the stored one; with ``keep_meters`` also
-        when a meter goes, or one comes back.
+        when a meter goes, or one comes back. Raises ChangedMeanwhileError when anything was stored after the input
+        numbered ``seen``, the ``inputs_version`` that the bodies were made from.
         """
         changed = []
         with self.transaction():
+            if seen is not None and self.inputs_version() != seen:
+                raise ChangedMeanwhileError(
+                    f"{self.name}: somebody changed the community meanwhile; nothing was stored"
+                )
             settled = self._db.one("SELECT max(start + length) FROM gate WHERE kind = ?", INTERVAL)[0]
             newest_stored = self._db.one("SELECT coalesce(max(stored_at), 0) FROM input")[0]
             if settled is not None and now > max(settled, newest_stored) + CLOCK_BOUND_S:
@@ -60,7 +71,7 @@ class Inputs(Part):
                 newest = self._db.execute(
                     "SELECT version, body FROM input WHERE kind = ? ORDER BY version DESC LIMIT 1", (kind,)
                 ).fetchone()
-                body = msgspec.json.encode(bodies[kind]).decode()
+                body = _text(kind, bodies[kind])
                 if newest is not None and _same(newest[1], body):
                     continue
                 if newest is not None and kind == "community":
@@ -78,14 +89,16 @@ class Inputs(Part):
             self._begin_inputs()
         return changed
 
-    def store_document(self, document: Any, now: int, author: str = "", *, keep_meters: bool = False) -> list[str]:
+    def store_document(
+        self, document: Any, now: int, author: str = "", *, keep_meters: bool = False, seen: int | None = None
+    ) -> list[str]:
         """``store_inputs`` of a whole community document, as community.json holds one, checked first.
 
         Raises RulesError naming the place and the reason, and then stores nothing.
         """
         bodies = split(document)
         parse(bodies)
-        return self.store_inputs(bodies, now, author, keep_meters=keep_meters)
+        return self.store_inputs(bodies, now, author, keep_meters=keep_meters, seen=seen)
 
     def document(self, at: int | None = None) -> dict[str, Any]:
         """The community as community.json would hold it: newest, or as it applies to the interval starting ``at``."""
@@ -116,6 +129,11 @@ class Inputs(Part):
         """For each version of the members, the inputs that applied when it was stored; the oldest first."""
         rows = self._db.execute("SELECT stored_at FROM input WHERE kind = 'members' ORDER BY version").fetchall()
         return [self.input_versions(stored_at) for (stored_at,) in rows]
+
+    def offers(self, version: int) -> dict[str, dict[str, Any]]:
+        """Household -> offer, as that version of the offers has them. Raises RecordError where there is none."""
+        found: dict[str, dict[str, Any]] = self._bodies({"offers": version})["offers"]
+        return found
 
     def members_history(self, after: int = 0) -> list[list[dict[str, Any]]]:
         """The members as every version above ``after`` has them, the oldest first; also those that never applied."""
@@ -175,6 +193,14 @@ def _check_new_meters(before: list[dict[str, Any]], after: list[dict[str, Any]],
                 f"meter {meter['meter']} counts since {_utc(meter['since'])}, and this change applies to intervals from"
                 f" {_utc(now)} on: give it a later since, and the registers it has then"
             )
+
+
+def _text(kind: str, body: Any) -> str:
+    """The body as it is stored. Raises RulesError."""
+    try:
+        return msgspec.json.encode(body).decode()
+    except UnicodeEncodeError as error:
+        raise RulesError(f"{kind}: half a character, {error.object[error.start]!r}, is no text") from None
 
 
 def _same(stored: str, body: str) -> bool:

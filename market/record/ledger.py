@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import starmap
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -65,10 +67,10 @@ class Ledger(Part):
         Raises RecordError for that, and for an amount that is not between 1 and 2^63 - 1.
         """
         number = gate.number
-        rows = [(name, number, debit, credit, amount, reason) for name, debit, credit, amount, reason in transfers]
-        for name, _, _, _, amount, _ in rows:
-            if not 0 < amount < AMOUNT_BOUND:
-                raise RecordError(f"transfer {name}: {amount} cannot be booked")
+        for one in transfers:
+            if not 0 < one.amount < AMOUNT_BOUND:
+                raise RecordError(f"transfer {one.id}: {one.amount} cannot be booked")
+        rows = [(one.id, number, one.debit, one.credit, one.amount, one.reason) for one in transfers]
         written = self._db.insert(schema.transfer, rows, "ON CONFLICT DO NOTHING")
         if written == len(transfers):
             return
@@ -131,13 +133,16 @@ class Ledger(Part):
         return None if start is None else int(start)
 
     def horizon_before(self, before_s: int) -> int:
-        """The arrival number up to which the interval had seen readings that ended ``before_s`` before the last one."""
+        """The arrival number up to which readings had come ``before_s`` before the last closure, by the market's clock.
+
+        Not by the intervals' own times: a market that was away closes months of them within minutes.
+        """
         last = self.last_gate()
         if last is None:
             return 0
         row = self._db.execute(
-            "SELECT horizon FROM gate WHERE kind = ? AND start <= ? ORDER BY start DESC, revision LIMIT 1",
-            (INTERVAL, last.start - before_s),
+            "SELECT horizon FROM gate WHERE kind = ? AND closed_at <= ? ORDER BY number DESC LIMIT 1",
+            (INTERVAL, last.closed_at - before_s),
         ).fetchone()
         return 0 if row is None else int(row[0])
 
@@ -170,8 +175,10 @@ class Ledger(Part):
         """
         rows = self._db.execute(
             # Registers at an interval's end bound it and the next one.
-            "WITH touched AS (SELECT start, length, arrival, 0 AS number FROM reading WHERE arrival > ?"
-            " UNION ALL SELECT start + length, length, arrival, 0 FROM reading WHERE arrival > ?"
+            "WITH heard AS (SELECT start, length, max(arrival) AS arrival FROM reading WHERE arrival > ?"
+            " GROUP BY start, length),"
+            " touched AS (SELECT start, length, arrival, 0 AS number FROM heard"
+            " UNION ALL SELECT start + length, length, arrival, 0 FROM heard"
             " UNION ALL SELECT start, length, 0, number FROM correction WHERE number > ?"
             " UNION ALL SELECT start + length, length, 0, number FROM correction WHERE number > ?),"
             " latest AS (SELECT start, length, max(arrival) AS arrival, max(number) AS number"
@@ -181,14 +188,14 @@ class Ledger(Part):
             " AND gate.start = latest.start AND gate.length = latest.length"
             " GROUP BY latest.start, latest.length, latest.arrival, latest.number)"
             " SELECT start FROM seen WHERE arrival > horizon OR number > corrections ORDER BY start",
-            (after, after, after_correction, after_correction),
+            (after, after_correction, after_correction),
         )
         return [int(row[0]) for row in rows]
 
-    def settled_after(self, number: int, start: int, end: int) -> bool:
-        """Whether a closure above ``number`` is of an interval with ``start <= interval start < end``."""
-        query = "SELECT 1 FROM gate WHERE kind = ? AND start >= ? AND start < ? AND number > ? LIMIT 1"
-        return self._db.execute(query, (INTERVAL, start, end, number)).fetchone() is not None
+    def settled_after(self, number: int, start: int, end: int, below: int = 2**62) -> bool:
+        """Whether a closure above ``number`` and below ``below`` is of an interval that starts in [start, end)."""
+        query = "SELECT 1 FROM gate WHERE kind = ? AND start >= ? AND start < ? AND number > ? AND number < ? LIMIT 1"
+        return self._db.execute(query, (INTERVAL, start, end, number, below)).fetchone() is not None
 
     def counts(self) -> dict[str, int]:
         """Rows of results and transfers."""
@@ -203,7 +210,7 @@ class Ledger(Part):
     def transfers(self, gate: int) -> list[Transfer]:
         """The transfers of a gate closure, by id."""
         rows = self._db.execute("SELECT id, debit, credit, amount, reason FROM transfer WHERE gate = ?", (gate,))
-        return sorted(Transfer(*row) for row in rows)
+        return sorted(starmap(Transfer, rows), key=attrgetter("id"))
 
 
 def _gate(row: Any) -> Gate:

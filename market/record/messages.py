@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from market.record import schema
 from market.record.readings import Readings
+from market.record.rows import MeterStatus
 
 QUARANTINE_BOUND = 10_000
 """Raw messages kept of each outcome, for each meter whose seal they bear; past it they are only counted."""
@@ -66,6 +69,28 @@ class Messages(Readings):
     def outcomes(self) -> dict[str, int]:
         """How often each named outcome came, by name."""
         return dict(self._db.execute("SELECT name, count FROM outcome ORDER BY name").fetchall())
+
+    def store_statuses(self, said: Mapping[str, tuple[bool, str]], now: int) -> None:
+        """Take in what meters said of their health: (online, JSON object; empty where it says nothing but that).
+
+        What a meter has said before, and the broker kept, changes nothing. To be called within ``transaction``.
+        """
+        assert self._db.writing
+        self._db.insert(
+            schema.status,
+            [(meter, now, int(online), body) for meter, (online, body) in sorted(said.items())],
+            "ON CONFLICT (meter) DO UPDATE SET received_at = excluded.received_at, online = excluded.online,"
+            " body = CASE excluded.body WHEN '' THEN status.body ELSE excluded.body END"
+            " WHERE status.online <> excluded.online OR (excluded.body <> '' AND status.body <> excluded.body)",
+        )
+
+    def statuses(self) -> dict[str, MeterStatus]:
+        """What each meter said last of its own health, by meter; a meter that never said anything is not there."""
+        rows = self._db.execute("SELECT meter, received_at, online, body FROM status ORDER BY meter")
+        return {
+            meter: MeterStatus(received_at, bool(online), msgspec.json.decode(body) if body else {})
+            for meter, received_at, online, body in rows
+        }
 
     def quarantine(self, outcome: str, topic: str, payload: bytes, now: int, *, sealed: bool) -> bool:
         """Keep the raw bytes of a message that was not stored; False where the bound is reached.

@@ -6,13 +6,20 @@ Each meter's newest reading is remembered: a reading that comes in order asks th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from operator import itemgetter
 from typing import Any
+
+import numpy as np
 
 from broker.contract import Reading
 from market.record import schema
 from market.record.part import Part
 from market.record.rows import ESTIMATED, Correction
+from market.settlement.columns import Known
 from market.settlement.rules import Registers
 
 Place = tuple[int, Registers]
@@ -20,6 +27,24 @@ Place = tuple[int, Registers]
 
 _REGISTERS = ", ".join(schema.REGISTERS)
 READINGS_PER_PAGE = 2_000
+_BEGINNING = -(2**62)
+_PLACE, _VALUES = itemgetter(0, 1), itemgetter(slice(2, None))
+_make = partial(tuple.__new__, Registers)
+"""``Registers._make`` without its check, for tens of thousands of rows at each closure."""
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """What readings up to arrival number ``horizon`` say of the end of the interval at ``start``."""
+
+    row: Mapping[str, int]
+    start: int
+    length: int
+    horizon: int
+    known: Known
+
+    def fits(self, row: Mapping[str, int], start: int, length: int, horizon: int) -> bool:
+        return self.row is row and (self.start, self.length) == (start, length) and self.horizon <= horizon
 
 
 class Readings(Part):
@@ -29,6 +54,7 @@ class Readings(Part):
         self._pending: list[tuple[object, ...]] = []
         self._newest: dict[str, Place | None] = {}
         self._arrived: int | None = None
+        self._ended: _Ended | None = None
 
     def _flush_readings(self) -> None:
         if self._pending:
@@ -100,6 +126,15 @@ class Readings(Part):
                 after = place
         return before, after
 
+    def registers_of(self, meter: str, start: int, end: int) -> list[Place]:
+        """The meter's readings of the intervals with ``start <= interval start < end``, in order."""
+        self._flush_readings()
+        rows = self._db.execute(
+            f"SELECT start, {_REGISTERS} FROM reading WHERE meter = ? AND start >= ? AND start < ? ORDER BY start",
+            (meter, start, end),
+        )
+        return [(row[0], Registers(*row[1:])) for row in rows]
+
     def horizon(self) -> int:
         """The arrival number of the newest reading; 0 when there is none."""
         if self._db.writing and self._arrived is not None:
@@ -121,11 +156,43 @@ class Readings(Part):
         rows = self._db.execute(
             f"SELECT meter, start, {_REGISTERS} FROM reading WHERE start IN (?, ?) AND length = ? AND arrival <= ?",
             (start - length, start, length, horizon),
-        )
-        found = {(meter, at): Registers(*values) for meter, at, *values in rows}
+        ).fetchall()
+        found = dict(zip(map(_PLACE, rows), map(_make, map(_VALUES, rows)), strict=True))
         for correction in self.standing(start, length, horizon, corrections):
             found[correction.meter, correction.start] = correction.registers
         return found
+
+    def register_columns(
+        self, row: Mapping[str, int], start: int, length: int, horizon: int, corrections: int = 0
+    ) -> tuple[Known, Known]:
+        """``registers`` of the meters that have a ``row``, in columns: at the interval's beginning and at its end."""
+        self._flush_readings()
+        before, after = (self._columns_at(row, at, length, horizon) for at in (start - length, start))
+        # The next interval begins where this one ends. What is remembered is as it was heard, without corrections.
+        self._ended = _Ended(row, start, length, horizon, after)
+        known = {start - length: before, start: (after[0].copy(), after[1].copy())}
+        for correction in self.standing(start, length, horizon, corrections):
+            if correction.meter in row:
+                values, there = known[correction.start]
+                values[row[correction.meter]], there[row[correction.meter]] = correction.registers, True
+        return known[start - length], known[start]
+
+    def _columns_at(self, row: Mapping[str, int], start: int, length: int, horizon: int) -> Known:
+        """A reading that is stored stays as it is: what was read for the interval before is not read again."""
+        # The last place takes meters without a row.
+        values, known = np.zeros((len(row) + 1, len(schema.REGISTERS)), np.int64), np.zeros(len(row) + 1, bool)
+        seen, ended = _BEGINNING, self._ended
+        if ended is not None and ended.fits(row, start, length, horizon):
+            seen, (values[:-1], known[:-1]) = ended.horizon, ended.known
+        found = self._db.execute(
+            f"SELECT meter, {_REGISTERS} FROM reading WHERE start = ? AND length = ? AND arrival > ? AND arrival <= ?",
+            (start, length, seen, horizon),
+        ).fetchall()
+        if found:
+            meters, *registers = zip(*found, strict=True)
+            at = np.fromiter(map(row.get, meters, repeat(len(row))), np.int64, len(found))
+            values[at], known[at] = np.array(registers, np.int64).T, True
+        return values[:-1], known[:-1]
 
     def standing(self, start: int, length: int, horizon: int, corrections: int) -> list[Correction]:
         """The corrections that ``registers`` takes: the newest of each meter and interval; estimates only fill."""
@@ -183,7 +250,7 @@ class Readings(Part):
     def payloads(self) -> Iterator[tuple[str, Reading, bytes]]:
         """Every stored reading's meter, its columns as a reading would hold them, and its raw bytes."""
         self._flush_readings()
-        arrived = -(2**62)
+        arrived = _BEGINNING
         while rows := self._db.execute(
             f"SELECT * FROM reading WHERE arrival > ? ORDER BY arrival LIMIT {READINGS_PER_PAGE}", (arrived,)
         ).fetchall():
@@ -216,6 +283,16 @@ class Readings(Part):
             "SELECT * FROM correction WHERE meter = ? AND start >= ? AND start < ? ORDER BY number", (meter, start, end)
         )
         return [_correction(row) for row in rows]
+
+    def overtaken_estimates(self) -> list[tuple[str, int]]:
+        """(meter, interval start) of the estimates whose reading came after all."""
+        rows = self._db.execute(
+            "SELECT DISTINCT correction.meter, correction.start FROM correction JOIN reading"
+            " ON reading.start = correction.start AND reading.length = correction.length"
+            " AND reading.meter = correction.meter WHERE correction.reason = ?",
+            (ESTIMATED,),
+        )
+        return [(str(meter), int(start)) for meter, start in rows]
 
     def corrections_to(self, number: int, after: int = 0) -> list[Correction]:
         """The corrections with a number above ``after`` and at most ``number``, in order."""

@@ -9,6 +9,7 @@ from market.record.chained import Chained
 from market.record.inputs import Inputs
 from market.record.ledger import Ledger
 from market.record.messages import Messages
+from market.record.overview import Overview
 from market.record.place import FILE_NAME, keep_url, record_url
 from market.record.postgresql import PostgresqlDatabase
 from market.record.rows import Gate, RecordError, Transfer, transfer_id
@@ -18,7 +19,7 @@ from market.record.sqlite import SqliteDatabase
 __all__ = ["FILE_NAME", "Gate", "Record", "RecordError", "Transfer", "transfer_id"]
 
 
-class Record(Inputs, Messages, Ledger, Chained):
+class Record(Inputs, Messages, Ledger, Chained, Overview):
     """The community's record of the store ``directory``: the SQLite file in it, or what ``url`` or its record.url says.
 
     ``sole``: be the community's only market until ``close``, and bring an older record to this version's

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
+
+import msgspec
 
 from market.settlement.rules import Registers
 
@@ -24,7 +27,11 @@ class RecordFullError(RecordError):
     """There is no room for what was to be written: nothing of it is kept, and it may be tried again."""
 
 
-class Transfer(NamedTuple):
+class ChangedMeanwhileError(RecordError):
+    """Somebody stored inputs since these were read: nothing is stored; read them again."""
+
+
+class Transfer(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Money [Wh x tick, positive] that goes from ``debit`` to ``credit`` for ``reason``."""
 
     id: str
@@ -74,6 +81,19 @@ class Correction:
 
 
 @dataclass(frozen=True)
+class MeterStatus:
+    """What a meter said last of its own health, at ``received_at`` [epoch s] by the market's clock.
+
+    ``said``: the members of its newest ``status`` message (broker.contract.Status) while it was online; empty where
+    there was none. Whoever is offline says nothing more, so these are then older than ``received_at``.
+    """
+
+    received_at: int
+    online: bool
+    said: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class ChainRow:
     """A gate closure's place in the chain: the exact text ``entry`` that is hashed, what is ``sealed``, and the head.
 
@@ -102,3 +122,9 @@ def transfer_id(community: str, gate: Gate, account: str, reason: str) -> str:
     """The name of a member's transfer: interval, account, reason and revision decide it, nothing else."""
     key = f"{community}/{gate.start}/{gate.length}/{account}/{reason}/{gate.revision}"
     return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def transfer_ids(community: str, gate: Gate, keys: Iterable[tuple[str, str]]) -> list[str]:
+    """``transfer_id`` of many transfers of one closure, by account and reason."""
+    begun, ended = f"{community}/{gate.start}/{gate.length}/", f"/{gate.revision}"
+    return [hashlib.sha256(f"{begun}{account}/{reason}{ended}".encode()).hexdigest()[:32] for account, reason in keys]

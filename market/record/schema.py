@@ -1,8 +1,8 @@
 """The tables of the record, for SQLite and PostgreSQL.
 
 Rows of the append-only tables are never changed or deleted; triggers refuse it, so that not even a
-defect in our own code can. ``outbox``, ``held`` and ``outcome`` are the only tables that move:
-they say how far each meter has been acknowledged and how often each kind of message came.
+defect in our own code can. ``outbox``, ``held``, ``outcome`` and ``status`` are the only tables that move:
+they say how far each meter has been acknowledged, how often each kind of message came and how meters are.
 
 A change of the tables is a new format: raise FORMAT, write ``migrations/versions/format_<n>.py``.
 """
@@ -109,6 +109,9 @@ held = _table(  # seqs kept out of order, at or above next
     _text("outbox", primary_key=True),
     _whole("seq", primary_key=True),
     by_key=True,
+)
+status = _table(  # what each meter said last of its own health, while it was online; nothing is settled by it
+    "status", _text("meter", primary_key=True), _whole("received_at"), _whole("online"), _text("body"), by_key=True
 )
 correction = _table(  # registers that stand instead of what was heard; a later number wins
     "correction",

@@ -7,12 +7,14 @@ projection that can be rebuilt, the file gives up the last instants on a power c
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -111,25 +113,19 @@ class EmbeddedSeries:
         return [PartnerTotal(**row) for row in rows]
 
     def totals(self, household: str, start: int, end: int) -> HouseholdTotals:
-        """See Series.totals. Money is summed in two halves, so that no database sum can overflow."""
-        energy = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in _ENERGY)
-        money = ", ".join(
-            f"coalesce(sum({name} >> 32), 0) AS {name}_high, coalesce(sum({name} & 4294967295), 0) AS {name}_low"
-            for name in _MONEY
-        )
-        rows = self._rows(
-            f"SELECT count(*) AS intervals, coalesce(sum(heard), 0) AS heard, min(start) AS first, "
-            f"max(start) AS last, {energy}, {money} FROM household WHERE household = ? AND start >= ? AND start < ?",
-            household,
-            start,
-            end,
-        )
-        if not rows:
-            return HouseholdTotals()
-        row = rows[0]
-        for name in _MONEY:
-            row[name] = (row.pop(f"{name}_high") << 32) + row.pop(f"{name}_low")
-        return HouseholdTotals(**row)
+        """See Series.totals."""
+        return self.sums(household, [start, end])[0]
+
+    def sums(self, household: str, bounds: Sequence[int]) -> list[HouseholdTotals]:
+        """See Series.sums. Money is summed in two halves, so that no database sum can overflow."""
+        found = [HouseholdTotals() for _ in bounds[1:]]
+        spans = ((i, *span) for i, span in enumerate(pairwise(bounds)))
+        for row in self._rows(_SUMS, json.dumps(list(spans)), household):
+            for name in _MONEY:
+                row[name] = (row.pop(f"{name}_high") << 32) + row.pop(f"{name}_low")
+            place = row.pop("place")
+            found[place] = HouseholdTotals(**row)
+        return found
 
     def flows(self, node: str, start: int, end: int) -> list[FlowPoint]:
         """See Series.flows."""
@@ -243,6 +239,19 @@ def _table(kind: type[Point]) -> str:
     )
 
 
+def _sums() -> str:
+    energy = ", ".join(f"sum({name}) AS {name}" for name in _ENERGY)
+    money = ", ".join(f"sum({name} >> 32) AS {name}_high, sum({name} & 4294967295) AS {name}_low" for name in _MONEY)
+    # Each span is a range of the household's clustered rows; in this order SQLite looks for nothing else.
+    return (
+        "SELECT json_extract(span.value, '$[0]') AS place, count(*) AS intervals, sum(heard) AS heard, "
+        f"min(start) AS first, max(start) AS last, {energy}, {money} FROM json_each(?) AS span CROSS JOIN household "
+        "WHERE household = ? AND start >= json_extract(span.value, '$[1]') "
+        "AND start < json_extract(span.value, '$[2]') GROUP BY place"
+    )
+
+
+_SUMS = _sums()
 _SPAN = "start >= ? AND start < ? ORDER BY start, length"
 _INSERT = {kind: _insert(kind) for kind in _TABLE}
 _SCHEMA = "BEGIN IMMEDIATE;" + "".join(_table(kind) for kind in _TABLE) + f"PRAGMA user_version = {FORMAT};COMMIT;"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -29,6 +29,7 @@ from market.series.points import (
     SeriesError,
     newest,
     partner_totals,
+    sums,
     totals,
 )
 
@@ -128,6 +129,10 @@ class InfluxSeries:
     def totals(self, household: str, start: int, end: int) -> HouseholdTotals:
         """See Series.totals. Summed here: the database's own sums are 64 bits and wrap silently."""
         return totals(self._points(HouseholdPoint, start, end, household=household))
+
+    def sums(self, household: str, bounds: Sequence[int]) -> list[HouseholdTotals]:
+        """See Series.sums."""
+        return sums(self._points(HouseholdPoint, bounds[0], bounds[-1], household=household), bounds)
 
     def flows(self, node: str, start: int, end: int) -> list[FlowPoint]:
         """See Series.flows."""

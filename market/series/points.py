@@ -9,6 +9,7 @@ Energy is in Wh, prices are in ticks (0.00001 currency unit per kWh), money is i
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -225,6 +226,10 @@ class Series(Protocol):
         """Exact sums of the household's points."""
         ...
 
+    def sums(self, household: str, bounds: Sequence[int]) -> list[HouseholdTotals]:
+        """Exact sums of the household's points over consecutive spans: from each of the rising bounds to the next."""
+        ...
+
     def flows(self, node: str, start: int, end: int) -> list[FlowPoint]:
         """The node's points in order of time."""
         ...
@@ -295,3 +300,11 @@ def totals(points: Iterable[HouseholdPoint]) -> HouseholdTotals:
     if not starts:
         return HouseholdTotals()
     return HouseholdTotals(**sums, first=min(starts), last=max(starts))
+
+
+def sums(points: Iterable[HouseholdPoint], bounds: Sequence[int]) -> list[HouseholdTotals]:
+    """``totals`` of the points between each of the rising bounds and the next."""
+    parts: list[list[HouseholdPoint]] = [[] for _ in bounds[1:]]
+    for point in points:
+        parts[bisect_right(bounds, point.start) - 1].append(point)
+    return [totals(part) for part in parts]

@@ -14,13 +14,84 @@ from market.mechanisms.tracing import dearest_way_in
 from market.proof.tree import Account
 from market.record import Correction, Transfer
 from market.record.rows import ESTIMATED
-from market.settlement.energy import energies
-from market.settlement.interval import NETWORK, POOL, SUPPLIER, household_account
+from market.settlement.columns import energy_columns
+from market.settlement.interval import NETWORK, POOL, SUPPLIER, Order, Position, household_account
 from market.settlement.limits import values_at
 from market.settlement.rules import Member, Registers, Rules
 from market.tariffs.values import Values
 
 Readings = Mapping[tuple[str, int], Registers]
+_Booked = tuple[int | None, int | None, int | None, int | None]
+
+
+class Node(msgspec.Struct, frozen=True, gc=False):
+    """A node's witness prices, as a result publishes them."""
+
+    node: str
+    price_ticks: int | None
+    price_low: int | None
+    price_high: int | None
+
+
+class IntervalResult(msgspec.Struct, frozen=True):
+    """What leaves are made of in an interval's stored result."""
+
+    price_ticks: int
+    nodes: list[Node]
+    orders: list[Order]
+    households: list[Position]
+    final: bool = False
+
+
+class _Reading(msgspec.Struct, gc=False):
+    account: str
+    meters: list[_Meter]
+
+
+class _Meter(msgspec.Struct, gc=False):
+    meter: str
+    source: str
+    before: Registers | None
+    after: Registers | None
+    payload: str | None
+
+
+class _Order(msgspec.Struct, gc=False):
+    account: str
+    node: str
+    side: str = "none"
+    limit_ticks: int = 0
+    energy_wh: int = 0
+
+
+class _Outcome(msgspec.Struct, gc=False):
+    account: str
+    heard: bool
+    import_wh: int
+    export_wh: int
+    generation_wh: int
+    consumption_wh: int
+    accepted_wh: int
+    price_low: int | None
+    price_ticks: int | None
+    price_high: int | None
+    way_in_ticks: int
+    bought_wh: int
+    sold_wh: int
+    trade_money: str
+    import_ticks: int | None
+    export_ticks: int | None
+    bought_ticks: int | None
+    sold_ticks: int | None
+    most_ticks: int
+    least_ticks: int
+    residual_money: str
+    alone_money: str
+
+
+class _Moved(msgspec.Struct, gc=False):
+    account: str
+    transfers: list[tuple[str, str, str, str, str]]
 
 
 def interval_accounts(
@@ -29,7 +100,7 @@ def interval_accounts(
     registers: Readings,
     sent: Mapping[str, bytes],
     standing: Iterable[Correction],
-    result: Mapping[str, Any],
+    result: IntervalResult,
     transfers: Iterable[Transfer],
 ) -> list[Account]:
     """Every member's account, by household, and every other account that money moved on, by name.
@@ -40,46 +111,48 @@ def interval_accounts(
     sources = {one.meter: _source(one) for one in standing if one.start == start}
     # These two have a leaf also where nothing moved: the number of leaves tells nothing of an interval.
     own: dict[str, list[Transfer]] = {NETWORK: [], SUPPLIER: []} | _by_account(transfers)
-    orders = {row["order"]: row for row in result["orders"]}
-    positions = {row["household"]: row for row in result["households"]}
-    prices = {row["node"]: row for row in result["nodes"]}
+    orders = {order.order: order for order in result.orders}
+    positions = {position.household: position for position in result.households}
+    prices = {row.node: (row.price_low, row.price_ticks, row.price_high) for row in result.nodes}
+    at_node = [prices[node] for node in rules.nodes]
     way_in = dearest_way_in(rules.network).tolist()
-    worth = values_at(rules, start)
-    heard = energies(rules, start, registers)
+    worth = {name: _worth(values) for name, values in values_at(rules, start).items()}
+    heard = energy_columns(rules, start, registers).heard.tolist()
     accounts = []
-    for member in rules.members:
-        name, node = household_account(member.household), rules.nodes[member.node]
-        position, order = positions[member.household], orders.get(member.household)
+    for member, name, was_heard in zip(rules.members, rules.columns.accounts, heard, strict=True):
+        one, order, node = positions[member.household], orders.get(member.household), rules.nodes[member.node]
+        low, posted, high = at_node[member.node]
+        booked, (most, least) = worth[member.tariff_name]
         moved = own.pop(name, [])
         texts = {
-            "reading": {
-                "account": name,
-                "meters": _meters(member, start, rules.interval_s, registers, sent, sources),
-            },
-            "order": {
-                "account": name,
-                "node": node,
-                "side": order["side"] if order else "none",
-                "limit_ticks": order["limit_ticks"] if order else 0,
-                "energy_wh": order["energy_wh"] if order else 0,
-            },
-            "outcome": {
-                "account": name,
-                "heard": member.household in heard,
-                **{register: position[register] for register in Registers._fields},
-                "accepted_wh": order["accepted_wh"] if order else 0,
-                **{end: prices[node][end] for end in ("price_low", "price_ticks", "price_high")},
-                "way_in_ticks": way_in[member.node],
-                "bought_wh": position["bought_wh"],
-                "sold_wh": position["sold_wh"],
-                "trade_money": str(position["trade_money"]),
-                **_worth(worth[member.tariff_name]),
-                "residual_money": str(position["residual_money"]),
-                "alone_money": str(position["alone_money"]),
-            },
+            "reading": _Reading(name, _meters(member, start, rules.interval_s, registers, sent, sources)),
+            "order": _Order(name, node, order.side, order.limit_ticks, order.energy_wh)
+            if order
+            else _Order(name, node),
+            "outcome": _Outcome(
+                name,
+                was_heard,
+                one.import_wh,
+                one.export_wh,
+                one.generation_wh,
+                one.consumption_wh,
+                order.accepted_wh if order else 0,
+                low,
+                posted,
+                high,
+                way_in[member.node],
+                one.bought_wh,
+                one.sold_wh,
+                str(one.trade_money),
+                *booked,
+                most,
+                least,
+                str(one.residual_money),
+                str(one.alone_money),
+            ),
             "transfers": _transfers(name, moved),
         }
-        accounts.append(Account(name, _written(texts), position["sold_wh"] - position["bought_wh"], _net(name, moved)))
+        accounts.append(Account(name, _written(texts), one.sold_wh - one.bought_wh, _net(name, moved)))
     return _with_pool(accounts + _others(own))
 
 
@@ -95,24 +168,25 @@ def month_accounts(result: Mapping[str, Any], transfers: Iterable[Transfer]) -> 
     return _with_pool(accounts + _others(own))
 
 
-def interval_facts(rules: Rules, result: Mapping[str, Any]) -> dict[str, Any]:
+def interval_facts(rules: Rules, result: IntervalResult) -> dict[str, Any]:
     """What everybody may know of an interval: the rule, and the price it posted."""
-    posted = result["price_ticks"]
+    posted = result.price_ticks
     return {
         "mechanism": rules.mechanism,
         "promise": rules.promise,
-        "final": "final" in result,
+        "final": result.final,
         "currency": rules.currency,
         "price_ticks": posted,
         "bid_ticks": int(bid_price(rules.network, np.array([posted], np.int64))[0]),
     }
 
 
-def _worth(values: Values) -> dict[str, int | None]:
+def _worth(values: Values) -> tuple[_Booked, tuple[int, int]]:
     """What the household's tariff says of the interval: the prices it is booked at, and the limits that are safe."""
-    names = ("import_ticks", "export_ticks", "bought_ticks", "sold_ticks")
-    booked = {name: None if values.rates is None else getattr(values.rates, name) for name in names}
-    return {**booked, "most_ticks": values.safe.most_ticks, "least_ticks": values.safe.least_ticks}
+    rates, safe = values.rates, (values.safe.most_ticks, values.safe.least_ticks)
+    if rates is None:
+        return (None, None, None, None), safe
+    return (rates.import_ticks, rates.export_ticks, rates.bought_ticks, rates.sold_ticks), safe
 
 
 def _meters(
@@ -122,22 +196,15 @@ def _meters(
     registers: Readings,
     sent: Mapping[str, bytes],
     sources: Mapping[str, str],
-) -> list[dict[str, Any]]:
+) -> list[_Meter]:
     rows = []
     for meter in member.meters:
         if start < meter.since:
             continue
         before = meter.seed if start == meter.since else registers.get((meter.meter, start - length))
         after, payload = registers.get((meter.meter, start)), sent.get(meter.meter)
-        rows.append(
-            {
-                "meter": meter.meter,
-                "source": sources.get(meter.meter, "reading"),
-                "before": before,
-                "after": after,
-                "payload": None if payload is None else hashlib.sha256(payload).hexdigest(),
-            }
-        )
+        digest = None if payload is None else hashlib.sha256(payload).hexdigest()
+        rows.append(_Meter(meter.meter, sources.get(meter.meter, "reading"), before, after, digest))
     return rows
 
 
@@ -170,8 +237,8 @@ def _with_pool(accounts: list[Account]) -> list[Account]:
     return [*accounts, Account(POOL, text, 0, money)] if money else accounts
 
 
-def _transfers(account: str, moved: Sequence[Transfer]) -> dict[str, Any]:
-    return {"account": account, "transfers": [[t.id, t.debit, t.credit, str(t.amount), t.reason] for t in moved]}
+def _transfers(account: str, moved: Sequence[Transfer]) -> _Moved:
+    return _Moved(account, [(t.id, t.debit, t.credit, str(t.amount), t.reason) for t in moved])
 
 
 def _net(account: str, moved: Sequence[Transfer]) -> int:
@@ -179,7 +246,10 @@ def _net(account: str, moved: Sequence[Transfer]) -> int:
 
 
 def _written(texts: Mapping[str, Any]) -> dict[str, str]:
-    return {kind: msgspec.json.encode(body).decode() for kind, body in texts.items()}
+    return {kind: _encode(body).decode() for kind, body in texts.items()}
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 def month_facts(rules: Rules, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,13 @@ what settlements say, less what was booked before. The first difference is named
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec.structs import asdict
 
 from broker.contract import Reading, topic
 from broker.keys import master_key, verify
@@ -31,12 +32,13 @@ from market.service.chain_check import ChainCheck, Chained, ChainError
 from market.service.gates import result_text, transfers_to
 from market.service.keys import Keys
 from market.service.market import MASTER_KEY_FILE
-from market.service.months import derive_closed
+from market.service.months import derive_closed, state_of_month
 from market.service.moving import MovedError, Moving
 from market.service.replay import DifferenceError, first_difference, first_of
 from market.service.settling import estimated_meters, settled_by, state_of
 from market.settlement.energy import energies
-from market.settlement.interval import book_of, estimated_households, positions_of, postings_of
+from market.settlement.households import book_of, positions_of
+from market.settlement.interval import estimated_households, postings_of
 from market.settlement.rules import Rules
 
 P = ParamSpec("P")
@@ -152,6 +154,7 @@ def _check_readings(record: Record, master: bytes | None, moving: Moving) -> int
 
 def _check_month(record: Record, gate: Gate) -> int:
     """A month's bills follow from its intervals' results, which were checked, and from the rules by arithmetic."""
+    _expect(gate, "state", gate.state, state_of_month(record, gate))
     text, derived = derive_closed(record, gate)
     if text != record.result(gate.number):
         raise DifferenceError(f"{_where(gate)}: the bills: {first_difference(record.result(gate.number), text)}")

@@ -106,12 +106,15 @@ class ChainCheck:
         """What is sealed follows from the record's rows; with the secret, so does the entry."""
         stored = msgspec.json.decode(row.sealed)
         newest = {table: stored[table]["up_to"] for table in NUMBERED}
-        due = plain(sealed_of(self._record, gate, self._before, newest, stored["secret"], stored["outcomes"]))
+        transfers = self._record.transfers(gate.number)
+        due = plain(
+            sealed_of(self._record, gate, transfers, self._before, newest, stored["secret"], stored["outcomes"])
+        )
         if row.sealed != due:
             raise ChainError(f"{where}: {_parting(row.sealed, due)} is not as it was chained")
         self._before = stored
         if self._secret is not None and secret_name(self._secret) == stored["secret"]:
-            entry = entry_of(self._record, gate, row.sealed, self._secret)
+            entry = entry_of(self._record, gate, transfers, row.sealed, self._secret)
             if row.entry != entry:
                 raise ChainError(f"{where}: {_parting(row.entry, entry)} is not as it was chained")
             self._tied += 1

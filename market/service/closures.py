@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -18,14 +19,16 @@ import msgspec
 from market.proof.file import entry_text, plain
 from market.proof.head import sealed_hash
 from market.proof.tree import Account, Closure, grow
-from market.record import Gate, Record
+from market.record import Gate, Record, Transfer
 from market.record.rows import MONTH
-from market.service.accounts import interval_accounts, interval_facts, month_accounts, month_facts
+from market.service.accounts import IntervalResult, interval_accounts, interval_facts, month_accounts, month_facts
 from market.service.chain_keys import secret_name
 
 NUMBERED = ("input", "reading", "quarantine", "correction")
 """Tables whose rows come in a numbered order, also between closures."""
 BEGINNING = -(2**62)
+ROWS_AT_A_TIME = 1_000
+_encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,13 @@ def closure_of(record: Record, gate: Gate) -> Closure:
     return Closure(community, gate.kind, gate.start, gate.length, gate.revision)
 
 
-def accounts_of(record: Record, gate: Gate) -> tuple[list[Account], dict[str, Any]]:
-    """The leaves' texts, and the facts that everybody may know."""
-    rules, result = record.rules(gate.inputs), msgspec.json.decode(record.result(gate.number))
-    transfers = record.transfers(gate.number)
+def accounts_of(record: Record, gate: Gate, transfers: Sequence[Transfer]) -> tuple[list[Account], dict[str, Any]]:
+    """The leaves' texts, and the facts that everybody may know; ``transfers`` are the closure's."""
+    rules, text = record.rules(gate.inputs), record.result(gate.number)
     if gate.kind == MONTH:
-        return month_accounts(result, transfers), month_facts(rules, result)
+        month = msgspec.json.decode(text)
+        return month_accounts(month, transfers), month_facts(rules, month)
+    result = msgspec.json.decode(text, type=IntervalResult)
     at = (gate.start, gate.length)
     accounts = interval_accounts(
         rules,
@@ -62,13 +66,15 @@ def accounts_of(record: Record, gate: Gate) -> tuple[list[Account], dict[str, An
 
 def derive(record: Record, gate: Gate, before: Mapping[str, Any], secret: bytes) -> Derived:
     """The closure's entry and what is sealed in it; ``before`` is what was sealed one closure earlier."""
-    sealed = plain(sealed_of(record, gate, before, up_to(record), secret_name(secret), record.outcomes()))
-    return Derived(entry_of(record, gate, sealed, secret), sealed)
+    transfers = record.transfers(gate.number)
+    newest = up_to(record)
+    sealed = plain(sealed_of(record, gate, transfers, before, newest, secret_name(secret), record.outcomes()))
+    return Derived(entry_of(record, gate, transfers, sealed, secret), sealed)
 
 
-def entry_of(record: Record, gate: Gate, sealed: str, secret: bytes) -> str:
+def entry_of(record: Record, gate: Gate, transfers: Sequence[Transfer], sealed: str, secret: bytes) -> str:
     closure = closure_of(record, gate)
-    accounts, facts = accounts_of(record, gate)
+    accounts, facts = accounts_of(record, gate, transfers)
     tree = grow(secret, closure, accounts)
     salt = hmac.digest(secret, f"pumasi/1 sealed\n{closure.community}\n{gate.number}".encode(), hashlib.sha256)
     tied = sealed_hash(salt, sealed)
@@ -83,6 +89,7 @@ def up_to(record: Record) -> dict[str, int]:
 def sealed_of(
     record: Record,
     gate: Gate,
+    transfers: Sequence[Transfer],
     before: Mapping[str, Any],
     newest: Mapping[str, int],
     secret: str,
@@ -94,7 +101,7 @@ def sealed_of(
         "secret": secret,
         "gate": [gate.horizon, gate.corrections, gate.state, _sorted(gate.inputs), _sorted(gate.versions)],
         "result": hashlib.sha256(record.result(gate.number).encode()).hexdigest(),
-        "transfers": _digest(record.transfers(gate.number)),
+        "transfers": _digest(transfers),
         **{
             table: {"up_to": newest[table], "digest": _digest(record.rows(table, since[table], newest[table]))}
             for table in NUMBERED
@@ -107,10 +114,9 @@ def _sorted(named: Mapping[str, Any]) -> dict[str, Any]:
     return {name: named[name] for name in sorted(named)}
 
 
-def _digest(rows: Iterable[tuple[object, ...]]) -> str:
+def _digest(rows: Iterable[Transfer | tuple[object, ...]]) -> str:
     """SHA-256 over the rows, each a JSON array on a line of its own, bytes in base64."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(msgspec.json.encode(row))
-        digest.update(b"\n")
+    digest, lines = hashlib.sha256(), iter(rows)
+    while some := list(islice(lines, ROWS_AT_A_TIME)):
+        digest.update(_encoder.encode_lines(some))
     return digest.hexdigest()

@@ -6,15 +6,17 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 
 import msgspec
 
 from market.clearing.lp import SolverError
 from market.clearing.problem import ProblemError
 from market.record import Record
-from market.record.record import Gate, Transfer, transfer_id
+from market.record.record import Gate, Transfer
+from market.record.rows import transfer_ids
 from market.service.chain import Chain
-from market.service.settling import settled_by, state_of
+from market.service.settling import cycles_left_for_later, settled_by, state_of
 from market.service.versions import SOLVER, versions
 from market.settlement.interval import POOL, Posting, Settled, SettlementError
 from market.settlement.rules import Rules
@@ -138,7 +140,7 @@ class Gates:
 
     def _run(self, start: int) -> Closed:
         length = self.rules.interval_s
-        with self._record.transaction():
+        with cycles_left_for_later(), self._record.transaction():
             inputs = self._record.input_versions(start)
             rules = self._record.rules(inputs)
             before = self._record.newest_gate(start, length)
@@ -164,21 +166,23 @@ class Gates:
 
 def result_text(settled: Settled) -> str:
     """The result as it is stored: the same settlement gives the same text, byte for byte."""
-    return msgspec.json.encode(settled.result).decode()
+    return msgspec.json.encode(settled.body).decode()
 
 
 def transfers_to(
     community: str, gate: Gate, postings: Iterable[Posting], booked: Mapping[tuple[str, str], int]
 ) -> list[Transfer]:
     """What takes the pool's counterparties from what is ``booked`` to what the postings say they should have."""
-    target = {(posting.account, posting.reason): posting.money for posting in postings}
-    moves = []
-    for account, reason in sorted(target.keys() | booked.keys()):
-        money = target.get((account, reason), 0) - booked.get((account, reason), 0)
-        if money:
-            debit, credit = (POOL, account) if money > 0 else (account, POOL)
-            moves.append(Transfer(transfer_id(community, gate, account, reason), debit, credit, abs(money), reason))
-    return sorted(moves)
+    due = {(posting.account, posting.reason): posting.money for posting in postings}
+    for key, money in booked.items():
+        due[key] = due.get(key, 0) - money
+    moves = [
+        Transfer(name, POOL, account, money, reason) if money > 0 else Transfer(name, account, POOL, -money, reason)
+        for name, ((account, reason), money) in zip(transfer_ids(community, gate, due), due.items(), strict=True)
+        if money
+    ]
+    moves.sort(key=attrgetter("id"))
+    return moves
 
 
 def _utc(epoch_s: int) -> str:

@@ -25,7 +25,7 @@ kept in quarantine with its raw bytes, so that the meter may forget it. What com
 ahead, from an outbox too many or when the meter's quarantine is full is not acknowledged: the meter
 keeps it and sends it again.
 
-A meter's status only says who is online; a bad one is counted by the same first three names.
+A meter's status says how it is, and nothing is settled by it; a bad one is counted by the same first three names.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ class Ingest:
         self._known: dict[int, dict[str, Meter]] = {}
         self._meters: set[str] = set()
         self._inputs_version = -1
+        self._said: dict[str, tuple[bool, str]] = {}
+        self._bad_statuses: Counter[str] = Counter()
         self.learn()
 
     def learn(self) -> None:
@@ -135,7 +137,10 @@ class Ingest:
         return batch
 
     def status(self, message: Message) -> tuple[str, bool] | None:
-        """(meter, whether it is online); None for what is no status of a known meter, which is counted."""
+        """(meter, whether it is online); None for what is no status of a known meter, which is counted.
+
+        ``store_statuses`` makes it durable; the broker keeps each meter's newest until then.
+        """
         place = parse_topic(message.topic)
         if len(message.payload) > MAX_PAYLOAD_BYTES:
             outcome = "oversized"
@@ -144,10 +149,21 @@ class Ingest:
         elif place[1] not in self._meters:
             outcome = "unknown-meter"
         else:
+            # The last will says nothing but that the meter is gone.
+            said = msgspec.json.encode(status).decode() if status.online else ""
+            self._said[place[1]] = (status.online, said or self._said.get(place[1], (False, ""))[1])
             return place[1], status.online
-        with self._record.transaction():
-            self._record.count({outcome: 1})
+        self._bad_statuses[outcome] += 1
         return None
+
+    def store_statuses(self, now: int) -> None:
+        """Store what ``status`` took in since the last time, in one transaction, at ``now`` [epoch s]."""
+        if not self._said and not self._bad_statuses:
+            return
+        with self._record.transaction():
+            self._record.store_statuses(self._said, now)
+            self._record.count(self._bad_statuses)
+        self._said, self._bad_statuses = {}, Counter()
 
     def acks(self) -> list[Message]:
         """The newest ack of every meter, to be published again after a connection to the broker."""

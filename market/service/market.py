@@ -173,6 +173,7 @@ class Market:
                 if self._configs.changed():
                     self._configure()
                 self._gates.tick(event.now, time.monotonic())
+                self._when_there_is_room(partial(self._ingest.store_statuses, self._gates.now))
                 self._correct()
                 self._months.look(self._gates.now)
         self._store(received)
@@ -275,7 +276,7 @@ class Market:
         readings = []
         for one in received:
             if one.message.topic.endswith("/status"):
-                status = self._when_there_is_room(partial(self._ingest.status, one.message))
+                status = self._ingest.status(one.message)
                 if status is not None:
                     meter, online = status
                     (self._online.add if online else self._online.discard)(meter)
@@ -298,7 +299,7 @@ class Market:
             self._configure()
         for start, meter in batch.stored:
             self._gates.heard(start, meter)
-        self._estimates.heard(meter for _, meter in batch.stored)
+        self._estimates.heard(batch.stored)
         if batch.outcomes["late"]:
             self._late_since = self._late_since or time.monotonic()
 

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from market.billing import BillingError, CarryOver, IntervalResult, MonthSettled, close_month
-from market.billing.result import carry_over, month_result
+from market.billing.result import carry_over, month_result, standing
 from market.clearing.clear import Solver
-from market.record import Gate, Record, Transfer
-from market.record.rows import INTERVAL, MONTH
+from market.record import Gate, Record, RecordError, Transfer
+from market.record.rows import CORRECTED, FINAL, INTERVAL, MONTH, PROVISIONAL
 from market.service.gates import transfers_to
 from market.service.versions import SOLVER, versions
 from market.settlement.interval import Match, Position
@@ -50,6 +50,7 @@ class _Draft:
     """A month as it is to be booked."""
 
     inputs: Mapping[str, int]
+    state: str
     settled: MonthSettled
     text: str
 
@@ -59,14 +60,14 @@ def close(
 ) -> list[ClosedMonth]:
     """Close the month, or run it again, and with it the closed months after it that its credits change.
 
-    All in one transaction; nothing is stored for a month that comes out as it is. ``booked`` is called within the
-    transaction after each closure. Raises BillingError when the month cannot be closed, TariffError when a tariff does
-    not hold for it.
+    All in one transaction; nothing is stored for a month that comes out as it is. ``now`` [epoch s] decides whether
+    it is final. ``booked`` is called within the transaction after each closure. Raises BillingError when the month
+    cannot be closed, TariffError when a tariff does not hold for it.
     """
     _check_due(record, record.rules(record.input_versions(NEWEST)), month)
     while True:
         seen, seen_months = record.last_gate_number(kind=None), record.last_gate_number(MONTH)
-        drafts = _drafts(record, month)
+        drafts = _drafts(record, month, now)
         if not drafts:
             return []
         start, last = drafts[0].settled.start, drafts[-1].settled
@@ -89,34 +90,90 @@ def derive(
     before_gate: int = NEWEST,
     before: Mapping[str, CarryOver] | None = None,
     solver: Solver = SOLVER,
+    final: Gate | None = None,
 ) -> MonthSettled:
     """The month by the inputs and by the closures with a number below ``before_gate``; nothing is stored.
 
-    ``before``: the credits of the months before, None for those that the last month's closure left. Raises
-    BillingError and TariffError.
+    ``before``: the credits of the months before, None for those that the last month's closure left. ``final``: the
+    closure whose month-end trades and true-up stand. Raises BillingError and TariffError.
     """
     rules = record.rules(inputs)
     if before is None:
         before = _credits(record, newest(record, month.plus(-1), rules, before_gate))
-    return close_month(rules, month, _intervals(record, rules, month, before_gate), before, solver)
+    stands = None if final is None else standing(msgspec.json.decode(record.result(final.number)))
+    return close_month(rules, month, _intervals(record, rules, month, before_gate), before, solver, stands)
 
 
-def _drafts(record: Record, month: Month) -> list[_Draft]:
+def state_of_month(record: Record, gate: Gate) -> str:
+    """The state that a month's stored closure must have."""
+    rules = record.rules(gate.inputs)
+    previous = record.gate_of(gate.start, gate.length, gate.revision - 1, MONTH)
+    last_month = month_of_gate(gate, rules).plus(-1)
+    led = newest(record, last_month, rules, gate.number)
+    if previous is not None and led is not None and led.state == FINAL:
+        seen = newest(record, last_month, rules, previous.number)
+        only_credits = _credits(record, led) != _credits(record, seen)
+    else:
+        only_credits = False
+    return _state(record, previous, gate.closed_at, only_credits, gate.number)
+
+
+def _state(record: Record, previous: Gate | None, now: int, only_credits: bool, below: int = NEWEST) -> str:
+    """The state that a closure at ``now`` [epoch s] leaves the month in.
+
+    It is final once its deadline has passed, and before it where ``only_credits`` that a final month has left
+    otherwise are new: such a correction, too, is nobody's but its household's.
+    """
+    if previous is None:
+        return PROVISIONAL
+    if now >= _final_at(record, previous):
+        return FINAL
+    end = previous.start + previous.length
+    settled_anew = record.settled_after(previous.number, previous.start, end, below)
+    return FINAL if only_credits and not settled_anew else CORRECTED
+
+
+def _final_at(record: Record, closed: Gate) -> int:
+    """When the month is final [epoch s]: not before any of its intervals, each by the deadline that it began with."""
+    end = closed.start + closed.length
+    last = end - record.rules(closed.inputs).interval_s
+    changed = {one.stored_at for one in record.input_history() if one.kind == "community"}
+    starts = [closed.start, *(at for at in changed if closed.start < at <= last)]
+    return end + max(record.rules(record.input_versions(at)).deadlines.final_after_s for at in starts)
+
+
+def _drafts(record: Record, month: Month, now: int) -> list[_Draft]:
     """The month, and those after it, as far as they differ from what is stored."""
     found = []
-    before = None
+    before, led_by = None, PROVISIONAL
     while True:
         inputs = _inputs(record, month)
         rules = record.rules(inputs)
-        settled = derive(record, month, inputs, before=before)
-        text = result_text(rules, settled)
         stored = newest(record, month, rules)
-        if stored is None or record.result(stored.number) != text:
-            found.append(_Draft(inputs, settled, text))
+        state = _state(record, stored, now, led_by == FINAL)
+        if state == FINAL and stored is not None:
+            # Nor do a tariff's newer words make a final month another.
+            inputs = stored.inputs
+            rules = record.rules(inputs)
+        settled = derive(record, month, inputs, before=before, final=stored if state == FINAL else None)
+        text = result_text(rules, settled)
+        if stored is None or not _same(record.result(stored.number), text):
+            found.append(_Draft(inputs, state, settled, text))
+        led_by = state
         before = carry_over(msgspec.json.decode(text))
         month = month.plus(1)
         if newest(record, month, rules) is None or before == _credits(record, stored):
             return found
+
+
+def _same(stored: str, text: str) -> bool:
+    """Whether nothing is news in a month's result but that it has become final."""
+    if stored == text:
+        return True
+    bodies = [msgspec.json.decode(one) for one in (stored, text)]
+    for body in bodies:
+        body.pop("final", None)
+    return bool(bodies[0] == bodies[1])
 
 
 def _inputs(record: Record, month: Month) -> dict[str, int]:
@@ -144,7 +201,10 @@ def derive_closed(record: Record, gate: Gate) -> tuple[str, list[Transfer]]:
     """What a month's stored closure must hold: its result and its transfers, from what it saw."""
     rules = record.rules(gate.inputs)
     solver: Solver = "pulp" if gate.versions.get("solver") == "pulp" else "curve"
-    settled = derive(record, month_of_gate(gate, rules), gate.inputs, gate.number, solver=solver)
+    before = record.gate_of(gate.start, gate.length, gate.revision - 1, MONTH) if gate.state == FINAL else None
+    if gate.state == FINAL and before is None:
+        raise RecordError(f"month {gate.start}: revision {gate.revision} is final, and there is none before it")
+    settled = derive(record, month_of_gate(gate, rules), gate.inputs, gate.number, solver=solver, final=before)
     so_far = record.booked(gate.start, gate.length, gate.revision, kind=MONTH)
     return result_text(rules, settled), transfers_to(rules.community, gate, settled.postings, so_far)
 
@@ -189,7 +249,14 @@ def so_far(record: Record, month: Month) -> tuple[Rules, dict[str, Any], int]:
     """
     inputs = _inputs(record, month)
     rules = record.rules(inputs)
-    settled = derive(record, month, inputs)
+    stored = newest(record, month, rules)
+    closed = [gate for gate in (stored, record.last_gate()) if gate is not None]
+    now = max((gate.closed_at for gate in closed), default=0)
+    if stored is not None and _state(record, stored, now, stored.state == FINAL) == FINAL:
+        inputs, rules = stored.inputs, record.rules(stored.inputs)
+        settled = derive(record, month, inputs, final=stored)
+    else:
+        settled = derive(record, month, inputs)
     return rules, msgspec.json.decode(result_text(rules, settled)), settled.last + rules.interval_s
 
 
@@ -204,6 +271,7 @@ def _book(record: Record, draft: _Draft, now: int) -> ClosedMonth:
         inputs=draft.inputs,
         kind=MONTH,
         corrections=record.last_correction(),
+        state=draft.state,
     )
     record.add_result(gate, draft.text)
     so_far = record.booked(settled.start, settled.length, gate.revision, kind=MONTH)

@@ -61,7 +61,7 @@ def _shown(record: Record, gate: Gate, household: str, secret: bytes, newest: in
     row = _row(record, gate.number)
     if secret_name(secret) != msgspec.json.decode(row.sealed)["secret"]:
         raise ProofError(f"closure {gate.number} was made under a secret that is no longer here: it cannot be proven")
-    accounts, _ = accounts_of(record, gate)
+    accounts, _ = accounts_of(record, gate, record.transfers(gate.number))
     names = [account.name for account in accounts]
     if household_account(household) not in names:
         raise ProofError(f"{household} has no account in closure {gate.number}")

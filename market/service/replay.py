@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import astuple
+
 from market.clearing.clear import Solver
 from market.record import Gate, Record, Transfer
 from market.record.rows import MONTH
@@ -38,16 +40,9 @@ def replay(record: Record, progress: Callable[[int, int], None]) -> Replayed:
     count = revisions = booked_count = 0
     total = record.last_gate_number()
     for gate in record.gates(kind=None):
-        where = f"{gate.kind} {gate.start}, revision {gate.revision}"
-        text, derived = derive_closed(record, gate) if gate.kind == MONTH else _derive_interval(record, gate)
-        stored_text = record.result(gate.number)
-        if text != stored_text:
-            raise DifferenceError(f"{where}: the result comes out otherwise, {first_difference(stored_text, text)}")
-        stored = record.transfers(gate.number)
-        if derived != stored:
-            raise DifferenceError(f"{where}: the transfers come out otherwise: {first_of(stored, derived)}")
+        text, stored = replay_gate(record, gate)
         digest.update(text.encode())
-        digest.update(repr([tuple(transfer) for transfer in stored]).encode())
+        digest.update(repr([astuple(transfer) for transfer in stored]).encode())
         count += 1
         revisions += gate.revision > 0
         booked_count += len(stored)
@@ -55,6 +50,19 @@ def replay(record: Record, progress: Callable[[int, int], None]) -> Replayed:
     if not count:
         raise DifferenceError("there is no gate closure: nothing has been settled here")
     return Replayed(count, revisions, booked_count, digest.hexdigest())
+
+
+def replay_gate(record: Record, gate: Gate) -> tuple[str, list[Transfer]]:
+    """Run one closure again; its result and transfers. Raises DifferenceError when they are not what is stored."""
+    where = f"{gate.kind} {gate.start}, revision {gate.revision}"
+    text, derived = derive_closed(record, gate) if gate.kind == MONTH else _derive_interval(record, gate)
+    stored_text = record.result(gate.number)
+    if text != stored_text:
+        raise DifferenceError(f"{where}: the result comes out otherwise, {first_difference(stored_text, text)}")
+    stored = record.transfers(gate.number)
+    if derived != stored:
+        raise DifferenceError(f"{where}: the transfers come out otherwise: {first_of(stored, derived)}")
+    return text, stored
 
 
 def _derive_interval(record: Record, gate: Gate) -> tuple[str, list[Transfer]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import msgspec
 
 from market.clearing.clear import Solver
 from market.record import Gate, Record, RecordError
 from market.record.rows import CORRECTED, ESTIMATED, FINAL, PROVISIONAL
+from market.settlement.columns import energy_between
 from market.settlement.final import settle_final
-from market.settlement.interval import Settled, settle
+from market.settlement.interval import Settled, settle_energy
 from market.settlement.rules import Rules
 
 
@@ -18,15 +23,16 @@ def settled_by(record: Record, rules: Rules, gate: Gate, solver: Solver) -> Sett
     An interval that had become final is corrected from its revision before; any other is cleared anew. Raises
     RecordError when that revision is missing.
     """
-    at = (gate.start, gate.length)
-    registers = record.registers(*at, gate.horizon, gate.corrections)
+    seen = (gate.start, gate.length, gate.horizon, gate.corrections)
     estimated = estimated_meters(record, gate)
     if gate.state != FINAL:
-        return settle(rules, gate.start, registers, solver, estimated)
-    before = record.gate_of(*at, gate.revision - 1)
+        energy = energy_between(rules, gate.start, *record.register_columns(rules.columns.row, *seen))
+        return settle_energy(rules, gate.start, energy, solver, estimated)
+    before = record.gate_of(gate.start, gate.length, gate.revision - 1)
     if before is None:
         raise RecordError(f"interval {gate.start}: revision {gate.revision} is final, and there is none before it")
-    return settle_final(rules, gate.start, registers, msgspec.json.decode(record.result(before.number)), estimated)
+    registers, result = record.registers(*seen), msgspec.json.decode(record.result(before.number))
+    return settle_final(rules, gate.start, registers, result, estimated)
 
 
 def estimated_meters(record: Record, gate: Gate) -> set[str]:
@@ -40,3 +46,18 @@ def state_of(rules: Rules, start: int, length: int, revision: int, now: int) -> 
     if not revision:
         return PROVISIONAL
     return FINAL if now >= start + length + rules.deadlines.final_after_s else CORRECTED
+
+
+@contextmanager
+def cycles_left_for_later() -> Iterator[None]:
+    """Without the collector: a closure makes records by the ten thousand, none of them in a cycle.
+
+    Python would look for cycles among them, and among all members, again and again: as long as the closure takes.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -77,7 +77,7 @@ Days = Annotated[int, msgspec.Meta(ge=0, le=3_650)]
 
 
 class Deadlines(_Body):
-    """Counted from an interval's end, and ``bill_after_days`` from a month's."""
+    """Counted from an interval's end; ``bill_after_days`` from a month's, ``final_after_days`` from both."""
 
     estimate_after_days: Days = 3
     bill_after_days: Days = 5

@@ -7,11 +7,13 @@ with its supplier at its own tariff, below zero too where less was imported than
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
+
 from market.settlement.energy import Energy, energies
-from market.settlement.interval import Match, Position, Settled, at_tariff, estimated_households, postings_of
+from market.settlement.households import at_tariff
+from market.settlement.interval import Match, Position, Settled, estimated_households, postings_of
 from market.settlement.limits import values_at
 from market.settlement.rules import Registers, Rules
 from market.tariffs.values import Values
@@ -37,7 +39,7 @@ def settle_final(
     )
     postings = postings_of(positions, previous["fees"])
     result = {name: value for name, value in previous.items() if name not in ("final", "estimated")}
-    result["households"] = [dict(vars(position)) for position in positions]
+    result["households"] = positions
     result["final"] = True
     result.update(estimated_households(rules, estimated))
     return Settled(
@@ -50,7 +52,7 @@ def settle_final(
         certificate_gap=previous["certificate"]["gap"],
         price_ticks=previous["price_ticks"],
         fees=previous["fees"],
-        result=result,
+        body=result,
     )
 
 

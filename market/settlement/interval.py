@@ -1,34 +1,41 @@
 """One interval, from energy to money: book, mechanism, positions, postings.
 
-``settle`` is a pure function of the rules and the registers. The market, ``replay`` and ``audit``
-all call it, so that what was booked can be derived again by anyone.
+``settle`` is a pure function of the rules and the registers. The market and ``replay`` call it, so that what was
+booked can be derived again by anyone; ``audit`` derives it by ``households`` instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from market.clearing.clear import Solver
-from market.clearing.problem import NO_PRICE, Book
+from market.clearing.problem import NO_PRICE, Book, Ints
 from market.mechanisms import Outcome, mid_market
 from market.mechanisms.reference import posted_price
-from market.settlement.energy import Energy, energies
-from market.settlement.limits import order_limits, values_at
-from market.settlement.rules import MONTHLY_NETTING, Member, Registers, Rules
-from market.tariffs.values import Values
+from market.settlement.columns import (
+    EnergyColumns,
+    PositionColumns,
+    energy_columns,
+    order_columns,
+    position_columns,
+)
+from market.settlement.members import household_account as household_account
+from market.settlement.rules import Registers, Rules
 
 POOL, NETWORK, SUPPLIER = "pool", "network", "supplier"
 """Accounts beside the households': the members' counterparty, the grid's owner, the utility."""
 TRADE, RESIDUAL, FEE = "trade", "residual", "fee"
 """Reasons of a posting."""
+_BOUGHT, _ENERGY, _MONEY = map(attrgetter, ("bought_wh", "energy_wh", "money"))
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(msgspec.Struct, frozen=True, gc=False):
     """A household's energy [Wh] and money [Wh x tick; what it receives, negative: pays] in an interval.
 
     ``alone_money`` is the same interval without the community: all import and export at its tariff. Under a tariff
@@ -49,8 +56,7 @@ class Position:
     alone_money: int = 0
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(msgspec.Struct, frozen=True, gc=False):
     """Who traded with whom: informational, never booked."""
 
     seller: str
@@ -58,8 +64,19 @@ class Match:
     energy_wh: int
 
 
-@dataclass(frozen=True)
-class Posting:
+class Order(msgspec.Struct, frozen=True, gc=False):
+    """A household's order as the result publishes it."""
+
+    order: str
+    node: str
+    side: str
+    limit_ticks: int
+    energy_wh: int
+    accepted_wh: int
+    money: int
+
+
+class Posting(msgspec.Struct, frozen=True, gc=False):
     """Money that should stand, after this revision, between the pool and one other account.
 
     ``money`` [Wh x tick] is what the account receives from the pool (negative: pays to it).
@@ -72,7 +89,7 @@ class Posting:
 
 @dataclass(frozen=True)
 class Settled:
-    """The whole result of an interval; ``result`` is its publishable form, of plain lists, texts and integers."""
+    """The whole result of an interval; ``body`` is its publishable form, which msgspec writes as JSON."""
 
     start: int
     positions: tuple[Position, ...]
@@ -83,7 +100,13 @@ class Settled:
     certificate_gap: int
     price_ticks: int
     fees: int
-    result: dict[str, Any]
+    body: dict[str, Any]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The publishable form in plain lists, texts and integers."""
+        plain: dict[str, Any] = msgspec.to_builtins(self.body)
+        return plain
 
 
 class SettlementError(RuntimeError):
@@ -103,8 +126,14 @@ def settle(
     households. Raises SettlementError when energy, money or optimality do not come out, which is a defect and
     never bad input.
     """
-    heard = energies(rules, start, registers)
-    owners, book = book_of(rules, start, heard)
+    return settle_energy(rules, start, energy_columns(rules, start, registers), solver, estimated)
+
+
+def settle_energy(
+    rules: Rules, start: int, energy: EnergyColumns, solver: Solver, estimated: Set[str] = frozenset()
+) -> Settled:
+    """``settle``, from the energy that the registers come to."""
+    owners, book = order_columns(rules, start, energy)
     outcome = mid_market(
         book,
         rules.network,
@@ -112,132 +141,60 @@ def settle(
         feed_in_ticks=rules.reference.feed_in_ticks,
         solver=solver,
     )
-    money = dict(zip((owner.household for owner in owners), outcome.money.tolist(), strict=True))
-    accepted_wh = dict(zip((owner.household for owner in owners), outcome.accepted_wh.tolist(), strict=True))
-    positions = positions_of(rules, start, heard, accepted_wh, money)
-    postings = postings_of(positions, int(outcome.fees[0]))
-    settled = _settled(rules, start, owners, book, outcome, positions, postings)
-    settled.result.update(estimated_households(rules, estimated))
-    _check(rules, settled)
+    position = position_columns(rules, start, energy, owners, outcome.accepted_wh, outcome.money)
+    _check_positions(rules, start, energy, position)
+    settled = _settled(rules, start, owners, book, outcome, energy, position)
+    settled.body.update(estimated_households(rules, estimated))
+    _check(settled)
     return settled
 
 
-def book_of(rules: Rules, start: int, heard: Mapping[str, Energy]) -> tuple[list[Member], Book]:
-    """One ask or bid of each household that has surplus or need; owners[i] holds order i.
-
-    Members are in order of their ids, so the order's index is the rank that breaks ties. Where months are netted,
-    intervals have no orders.
-    """
-    owners, sell, price_ticks, energy_wh = [], [], [], []
-    worth = values_at(rules, start)
-    for member in rules.members if rules.mechanism != MONTHLY_NETTING else ():
-        energy = heard.get(member.household)
-        if energy is None or energy.wanted_wh == energy.surplus_wh:
-            continue
-        limits = order_limits(member, worth[member.tariff_name])
-        owners.append(member)
-        sell.append(energy.surplus_wh > 0)
-        price_ticks.append(limits.least_ticks if energy.surplus_wh > 0 else limits.most_ticks)
-        energy_wh.append(energy.surplus_wh or energy.wanted_wh)
-    book = Book(
-        interval=np.zeros(len(owners), dtype=np.int64),
-        node=np.array([member.node for member in owners], dtype=np.int64),
-        sell=np.array(sell, dtype=bool),
-        price_ticks=np.array(price_ticks, dtype=np.int64),
-        energy_wh=np.array(energy_wh, dtype=np.int64),
-        id=np.arange(len(owners)),
-        intervals=1,
-    )
-    return owners, book
-
-
-def positions_of(
-    rules: Rules, start: int, heard: Mapping[str, Energy], accepted_wh: Mapping[str, int], money: Mapping[str, int]
-) -> tuple[Position, ...]:
-    """Every member's position, from what the households' orders were accepted for and what money that is."""
-    positions = []
-    worth = values_at(rules, start)
-    for member in rules.members:
-        energy = heard.get(member.household)
-        if energy is None:
-            positions.append(Position(member.household, heard=False))
-            continue
-        traded_wh = accepted_wh.get(member.household, 0)
-        bought, sold = (0, traded_wh) if energy.surplus_wh else (traded_wh, 0)
-        residual_money, alone_money = at_tariff(worth[member.tariff_name], energy, bought, sold)
-        positions.append(
-            Position(
-                household=member.household,
-                heard=True,
-                import_wh=energy.import_wh,
-                export_wh=energy.export_wh,
-                generation_wh=energy.generation_wh,
-                consumption_wh=energy.consumption_wh,
-                bought_wh=bought,
-                sold_wh=sold,
-                trade_money=money.get(member.household, 0),
-                residual_money=residual_money,
-                alone_money=alone_money,
-            )
-        )
-    return tuple(positions)
-
-
-def at_tariff(worth: Values, energy: Energy, bought_wh: int, sold_wh: int) -> tuple[int, int]:
-    """What is left over at the tariff, with the community and alone.
-
-    Where only the month's total decides what a kWh is worth, nothing is booked for what is left over, and alone is
-    the traded energy at the limits that are safe whatever the total.
-    """
-    rates = worth.rates
-    if rates is None:
-        return 0, sold_wh * worth.safe.least_ticks - bought_wh * worth.safe.most_ticks
-    residual = (energy.export_wh - sold_wh) * rates.export_ticks - (energy.import_wh - bought_wh) * rates.import_ticks
-    residual -= bought_wh * rates.bought_ticks + sold_wh * rates.sold_ticks
-    return residual, energy.export_wh * rates.export_ticks - energy.import_wh * rates.import_ticks
-
-
-def postings_of(positions: tuple[Position, ...], fees: int) -> tuple[Posting, ...]:
+def postings_of(positions: Sequence[Position], fees: int) -> tuple[Posting, ...]:
     """The pool is every member's counterparty; what members pay in leaves for the network and the supplier."""
-    postings = []
-    for position in positions:
-        account = household_account(position.household)
-        postings.append(Posting(account, TRADE, position.trade_money))
-        postings.append(Posting(account, RESIDUAL, position.residual_money))
-    postings.append(Posting(NETWORK, FEE, fees))
-    postings.append(Posting(SUPPLIER, RESIDUAL, -sum(position.residual_money for position in positions)))
-    return tuple(posting for posting in postings if posting.money)
+    accounts = [household_account(position.household) for position in positions]
+    trade = [position.trade_money for position in positions]
+    return postings_by(accounts, trade, [position.residual_money for position in positions], fees)
+
+
+def postings_by(
+    accounts: Sequence[str], trade: Sequence[int], residual: Sequence[int], fees: int
+) -> tuple[Posting, ...]:
+    """``postings_of``, from the members' accounts and the money on each."""
+    postings = [Posting(account, TRADE, money) for account, money in zip(accounts, trade, strict=True) if money]
+    postings += [Posting(account, RESIDUAL, money) for account, money in zip(accounts, residual, strict=True) if money]
+    others = (Posting(NETWORK, FEE, fees), Posting(SUPPLIER, RESIDUAL, -sum(residual)))
+    return (*postings, *(posting for posting in others if posting.money))
 
 
 def estimated_households(rules: Rules, meters: Set[str]) -> dict[str, list[str]]:
     """What a result says of estimated ``meters``: their households; nothing where there are none."""
+    if not meters:
+        return {}
     names = [member.household for member in rules.members if any(meter.meter in meters for meter in member.meters)]
-    return {"estimated": names} if meters and names else {}
-
-
-def household_account(household: str) -> str:
-    return f"household:{household}"
+    return {"estimated": names} if names else {}
 
 
 def _settled(
     rules: Rules,
     start: int,
-    owners: list[Member],
+    owners: Ints,
     book: Book,
     outcome: Outcome,
-    positions: tuple[Position, ...],
-    postings: tuple[Posting, ...],
+    energy: EnergyColumns,
+    position: PositionColumns,
 ) -> Settled:
     cleared = outcome.clearing
     if cleared is None:
         raise SettlementError(f"interval {start}: the mechanism gave no witness")
-    matches = tuple(
-        Match(owners[s].household, owners[b].household, int(e))
-        for s, b, e in zip(*(column.tolist() for column in cleared.matches()), strict=True)
-    )
+    households = rules.columns.households
+    names = [households[owner] for owner in owners.tolist()]
+    seller, buyer, matched_wh = (column.tolist() for column in cleared.matches())
+    matches = tuple(map(Match, map(names.__getitem__, seller), map(names.__getitem__, buyer), matched_wh))
+    columns = {name: column.tolist() for one in (energy, position) for name, column in vars(one).items()}
+    positions = tuple(map(Position, households, *columns.values()))
     primal, dual = int(cleared.primal[0]), int(cleared.dual[0])
     price_ticks = posted_price(rules.reference.retail_ticks, rules.reference.feed_in_ticks)
-    result = {
+    body = {
         "start": start,
         "length": rules.interval_s,
         "mechanism": rules.mechanism,
@@ -257,28 +214,17 @@ def _settled(
                 strict=True,
             )
         ],
-        "orders": [
-            {
-                "order": owner.household,
-                "node": rules.nodes[owner.node],
-                "side": "sell" if sell else "buy",
-                "limit_ticks": limit,
-                "energy_wh": energy,
-                "accepted_wh": accepted,
-                "money": money,
-            }
-            for owner, sell, limit, energy, accepted, money in zip(
-                owners,
-                book.sell.tolist(),
-                book.price_ticks.tolist(),
-                book.energy_wh.tolist(),
-                outcome.accepted_wh.tolist(),
-                outcome.money.tolist(),
-                strict=True,
+        "orders": list(
+            map(
+                Order,
+                names,
+                map(rules.nodes.__getitem__, book.node.tolist()),
+                ["sell" if sell else "buy" for sell in book.sell.tolist()],
+                *(column.tolist() for column in (book.price_ticks, book.energy_wh, outcome.accepted_wh, outcome.money)),
             )
-        ],
-        "matches": [dict(vars(match)) for match in matches],
-        "households": [dict(vars(position)) for position in positions],
+        ),
+        "matches": matches,
+        "households": positions,
         "pool": int(outcome.pool[0]),
         "fees": int(outcome.fees[0]),
         "rent": int(outcome.rent[0]),
@@ -287,35 +233,47 @@ def _settled(
         start=start,
         positions=positions,
         matches=matches,
-        postings=postings,
-        energy_traded_wh=sum(position.sold_wh for position in positions),
+        postings=postings_by(
+            rules.columns.accounts, columns["trade_money"], columns["residual_money"], int(outcome.fees[0])
+        ),
+        energy_traded_wh=sum(columns["sold_wh"]),
         welfare=int(outcome.welfare[0]),
         certificate_gap=dual - primal,
         price_ticks=price_ticks,
         fees=int(outcome.fees[0]),
-        result=result,
+        body=body,
     )
 
 
-def _check(rules: Rules, settled: Settled) -> None:
-    """What every settlement must satisfy, looked at before anything is booked (docs/model.md)."""
+def _check_positions(rules: Rules, start: int, energy: EnergyColumns, position: PositionColumns) -> None:
+    """What must hold for every household, looked at before anything is booked (docs/model.md)."""
+    members = rules.columns
+    by_month = np.array([rules.tariffs[name].at(start).by_month for name in members.tariffs], bool)
+    promised = ~by_month[members.tariff] | (rules.promise == "interval")
+    bought, sold = position.bought_wh, position.sold_wh
+    faults = (
+        ("bought more than it imported", (bought < 0) | (bought > energy.import_wh)),
+        ("sold more than it exported", (sold < 0) | (sold > energy.export_wh)),
+        ("traded with itself", (bought != 0) & (sold != 0)),
+        (
+            "is worse off than alone",
+            promised & (position.trade_money + position.residual_money < position.alone_money),
+        ),
+    )
+    for what, of in faults:
+        if of.any():
+            raise SettlementError(f"interval {start}: {members.households[int(np.argmax(of))]} {what}")
+
+
+def _check(settled: Settled) -> None:
+    """What must hold for all of them together."""
     where = f"interval {settled.start}"
-    bought = sum(position.bought_wh for position in settled.positions)
+    bought = sum(map(_BOUGHT, settled.positions))
     if bought != settled.energy_traded_wh:
         raise SettlementError(f"{where}: bought {bought} Wh, sold {settled.energy_traded_wh} Wh")
     if settled.certificate_gap:
         raise SettlementError(f"{where}: the certificate's gap is {settled.certificate_gap}")
-    if sum(match.energy_wh for match in settled.matches) != bought:
+    if sum(map(_ENERGY, settled.matches)) != bought:
         raise SettlementError(f"{where}: the matches do not add up to the {bought} Wh traded")
-    for member, position in zip(rules.members, settled.positions, strict=True):
-        promised = rules.promise == "interval" or not member.tariff.at(settled.start).by_month
-        if not 0 <= position.bought_wh <= position.import_wh:
-            raise SettlementError(f"{where}: {position.household} bought more than it imported")
-        if not 0 <= position.sold_wh <= position.export_wh:
-            raise SettlementError(f"{where}: {position.household} sold more than it exported")
-        if position.bought_wh and position.sold_wh:
-            raise SettlementError(f"{where}: {position.household} traded with itself")
-        if promised and position.trade_money + position.residual_money < position.alone_money:
-            raise SettlementError(f"{where}: {position.household} is worse off than alone")
-    if sum(posting.money for posting in settled.postings):
+    if sum(map(_MONEY, settled.postings)):
         raise SettlementError(f"{where}: the money does not sum to zero")

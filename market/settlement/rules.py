@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from math import floor
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,6 +20,7 @@ import numpy as np
 from market.clearing.problem import Network, ProblemError
 from market.settlement.document import Deadlines as DeadlinesBody
 from market.settlement.document import bodies_of
+from market.settlement.members import MemberColumns, in_columns
 from market.tariffs.bill import grid_share
 from market.tariffs.steps import one_price
 from market.tariffs.tariff import Tariff, flat_tariff, parse_tariff, undivided
@@ -90,7 +92,7 @@ class Member:
 class Deadlines:
     """How long after its end an interval is estimated where nothing was heard, and when it becomes final [s].
 
-    ``bill_after_s`` [s] after its end a month's bills are made.
+    ``bill_after_s`` [s] after its end a month's bills are made; ``final_after_s`` after it the month is final, too.
     """
 
     estimate_after_s: int
@@ -118,6 +120,11 @@ class Rules:
     nodes: tuple[str, ...]
     network: Network
     members: tuple[Member, ...]
+
+    @cached_property
+    def columns(self) -> MemberColumns:
+        """The members and their meters in columns."""
+        return in_columns(self.members, tuple(self.tariffs))
 
 
 def split(document: Any) -> Mapping[str, Any]:

@@ -138,8 +138,7 @@ def _bar(page: _Page, bar: Bar) -> None:
     page.ink()
     page.next_line(WIDTH_MM - 28, LINE_MM, f"{kwh(bar.total_wh)} kWh")
     left, top = MARGIN_MM, page.get_y() + 0.5
-    for (_, energy_wh), shade in zip(bar.parts, SHADES, strict=True):
-        width = WIDTH_MM * energy_wh / bar.total_wh if bar.total_wh else 0.0
+    for width, shade in zip(widths_mm(bar), SHADES, strict=True):
         page.set_fill_color(*shade)
         page.rect(left, top, width, 4, style="F")
         left += width
@@ -151,6 +150,12 @@ def _bar(page: _Page, bar: Bar) -> None:
         page.set_x(page.get_x() + 3.6)
         page.cell(WIDTH_MM / 3 - 3.6, LINE_MM, f"{label} {kwh(energy_wh)} kWh")
     page.ln(LINE_MM + 2)
+
+
+def widths_mm(bar: Bar) -> list[float]:
+    """Of the bar's parts; less than nothing, which a correction of a final month may leave, has none."""
+    parts = [max(0, energy_wh) for _, energy_wh in bar.parts]
+    return [WIDTH_MM * part / (sum(parts) or 1) for part in parts]
 
 
 def _table(page: _Page, table: Table, bill: Statement) -> None:

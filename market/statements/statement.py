@@ -272,7 +272,8 @@ def _texts(bill: _Bill, reference: str) -> Iterator[tuple[str, tuple[str, ...]]]
     else:
         left = bill.money(max(0, -body["gain"]))
         held = bill.say("promise-part", losses=losses, paid=paid, gains=gains, left=left)
-    yield bill.say("promise"), (bill.say(f"promise-{promise['kind']}"), held)
+    final = (bill.say("promise-final"),) if bill.result.get("final") else ()
+    yield bill.say("promise"), (bill.say(f"promise-{promise['kind']}"), held, *final)
     missing = body["intervals"] - body["heard"]
     minutes = bill.rules.interval_s // 60 if bill.rules.interval_s % 60 == 0 else f"{bill.rules.interval_s}/60"
     checks = [bill.say("check-intervals", intervals=body["intervals"], minutes=minutes, heard=body["heard"])]

@@ -33,7 +33,7 @@ def _rows(bill: Statement, body: Mapping[str, Any]) -> Iterator[list[str]]:
     for partner in body["partners"]:
         for way in ("bought", "sold"):
             if partner[f"{way}_wh"]:
-                yield ["partner", partner["household"], way, kwh_text(partner[f"{way}_wh"]), *[""] * 5]
+                yield ["partner", _text(partner["household"]), way, kwh_text(partner[f"{way}_wh"]), *[""] * 5]
     for at in ("before", "after"):
         for way in ("own", "alone"):
             for credit in body["credits"][at][way]:
@@ -45,8 +45,8 @@ def _row(section: str, row: Row, currency: str) -> list[str]:
     rate, of = row.body.get("rate"), row.body.get("of_money")
     return [
         section,
-        row.what,
-        row.how,
+        _text(row.what),
+        _text(row.how),
         "" if energy_wh is None else kwh_text(energy_wh),
         "" if ticks is None else decimal_text(ticks),
         "" if rate is None else rate,
@@ -54,6 +54,11 @@ def _row(section: str, row: Row, currency: str) -> list[str]:
         money_text(row.money),
         currency,
     ]
+
+
+def _text(words: str) -> str:
+    """A spreadsheet takes what begins like this for a formula, which may fetch or send things."""
+    return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r")) else words
 
 
 def kwh_text(energy_wh: int) -> str:

@@ -152,7 +152,14 @@ class BlockSeason:
     blocks: tuple[Block, ...]
 
     def parts(self, billed_wh: int) -> list[Part]:
-        """The blocks that the month reaches, from below."""
+        """The blocks that the month reaches, from below.
+
+        Less than nothing, where a correction leaves less import than was bought, is given back at the first block's
+        price: the kWh that were there came after it.
+        """
+        if billed_wh < 0:
+            first = self.blocks[0]
+            return [Part(0, first.up_to_wh, billed_wh, first.per_kwh_ticks)]
         found, low = [], 0
         for block in self.blocks:
             high = block.up_to_wh

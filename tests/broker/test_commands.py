@@ -14,6 +14,7 @@ import pytest
 from cryptography import x509
 
 from broker import certificates, enrolment, identities, settings, site
+from broker.contract import Reading
 from broker.keys import master_key, meter_key, rotate, sign
 from broker.site import SiteError
 from market.commands import broker as broker_command
@@ -221,7 +222,16 @@ def test_every_member_gets_an_identity_and_a_label(store: Path) -> None:
     assert [(row["meter"], row["household"], row["state"]) for row in listed] == [
         ("m001", "h001", "may enrol"), ("m002", "h002", "may enrol"), ("m003", "h003", "may enrol"),
     ]  # fmt: skip
+    assert [row["last_heard"] for row in listed] == [None, None, None]
     assert "m002   h002       may enrol" in run(store, "meter", "list").out
+    record = Record(store)
+    with record.transaction():
+        for start in (1_790_000_100, 1_790_001_000):
+            record.add_reading("m002", Reading(1, 1, "0" * 16, 0, 0, start, 900, 0, 0, 0, 0, [], ""), b"")
+    record.close()
+    _, first, second, _ = run(store, "meter", "list").out.splitlines()
+    assert first.endswith("never") and second.endswith("2026-09-21 16:45")
+    assert [row["last_heard"] for row in json.loads(run(store, "meter", "list", "--json").out)][1] == 1_790_001_900
 
 
 def test_add_says_where_the_labels_are_and_what_comes_next(store: Path, tmp_path: Path) -> None:
@@ -441,9 +451,19 @@ def test_configure_counts_versions_and_refuses_what_meters_do_not_know(store: Pa
     for content, reason in (
         ('{"limits": {"power_w": -1}}', "settings: "),
         ('{"interval_s": 60}', "interval_s cannot be set; known: home_assistant, limits, sensors"),
+        ('{"sensors": {"role": "grid"}}', "sensors: not a list of objects"),
+        ('{"sensors": [{"role": "load", "driver": "pzem004t"}]}', "sensors: none has the role 'grid'"),
+        (
+            '{"sensors": [{"role": "load", "driver": "s0"}, {"role": "grid", "driver": "pzem004t", "uart": 1}]}',
+            "sensors[1]: a PZEM-004T measures no direction, so at the grid it cannot tell import from export",
+        ),
     ):
         said.write_text(content)
         assert reason in refused(store, "meter", "configure", "m001", "--settings", said)
+        if "sensors" in content:
+            assert reason in refused(store, "meter", "add", "m003", "--settings", said)
+    said.write_text('{"sensors": [{"role": "grid", "driver": "sdm"}, {"role": "load", "driver": "pzem004t"}]}')
+    assert run(store, "meter", "configure", "m001", "--settings", said).status == 0
     assert "give the meters' names, or --all" in refused(store, "meter", "configure", "--settings", said)
 
 

@@ -13,9 +13,12 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from dashboard.accounts import Accounts, people
 from dashboard.record import CommunityInfo, HouseholdInfo, LastInterval
 from dashboard.serve import serve
+from market.record import Record, RecordError
 from market.series import CommunityPoint, EmbeddedSeries, HouseholdPoint, PartnerPoint, Point, Series
+from market.settlement.rules import Rules
 
 LENGTH = 900
 DAY = 86_400
@@ -51,6 +54,12 @@ class Street:
 
     def change_counter(self) -> int:
         return self.counter
+
+    def rules(self) -> Rules:
+        raise RecordError("this street has no record")
+
+    def read(self) -> Record:
+        raise RecordError("this street has no record")
 
     def settle(self, series: Series, intervals: int = 1, *, silent: Sequence[int] = ()) -> None:
         points: list[Point] = []
@@ -171,7 +180,18 @@ def main(arguments: Sequence[str]) -> int:
 
     threading.Thread(target=live, daemon=True).start()
     host, port = (arguments[1], int(arguments[2])) if len(arguments) > 2 else ("127.0.0.1", 0)
-    return serve(street, series, host=host, port=port, ready=lambda address: print(address, flush=True))
+    accounts = Accounts(folder)
+    operator = people.add(accounts.db, "operator", "operator", "h003", "en", accounts.now())
+    session = accounts.begin_session(operator.account, "127.0.0.1", "tests")
+    return serve(
+        street,
+        series,
+        accounts,
+        store=folder,
+        host=host,
+        port=port,
+        ready=lambda address: print(address, session, flush=True),
+    )
 
 
 if __name__ == "__main__":

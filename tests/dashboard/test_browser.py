@@ -1,184 +1,241 @@
-"""The page in a real Chromium: drawn, live, quiet, and useful without JavaScript."""
+"""The frame in a real Chromium: passkeys, the installed pages without a connection, and nothing that complains."""
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.dashboard.conftest import ROOT, Served
-from tests.parts import CHROMIUM_ARGUMENTS
+from tests.dashboard.conftest import ROOT, Pages, start_pages
 
-WIDTHS = [390, 1280]
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=list(CHROMIUM_ARGUMENTS))
-        yield browser
-        browser.close()
+WORDS = "three small green kettles"
 
 
-class Visit:
-    """A page with all it complained about and asked for."""
-
-    def __init__(self, browser: Browser, width: int = 1280, *, dark: bool = False, javascript: bool = True) -> None:
-        self.context = browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if dark else "light",
-            java_script_enabled=javascript,
-        )
-        self.page: Page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(locale="en-GB", viewport={"width": 390, "height": 800})
+    context.set_default_timeout(10_000)
+    yield context
+    context.close()
 
 
-def drawn(page: Page) -> None:
-    page.wait_for_selector("#chart[data-drawn] canvas", timeout=10_000)
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page that may not complain."""
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(f"{page.url}: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+    yield page
+    expected = ("ERR_CONNECTION_REFUSED", "Clear-Site-Data header on", "422 (", "403 (")
+    assert [complaint for complaint in complaints if not any(said in complaint for said in expected)] == []
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("dark", [False, True])
-def test_the_page_is_drawn_without_complaint(browser: Browser, served: Served, width: int, dark: bool) -> None:
-    visit = Visit(browser, width, dark=dark)
-    page = visit.page
-    page.goto(f"{served.address}/household/h003")
-    drawn(page)
-    expect(page.locator("#link .is-live")).to_be_visible()
-    for summary in page.locator("summary").all():
-        summary.click()
-    assert visit.complaints == []
-    assert {urlsplit(url).netloc for url in visit.asked} == {served.host}
-    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
-    backdrop = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (sum(int(part) for part in backdrop.removeprefix("rgb(").rstrip(")").split(",")) < 200) == dark
-    painted = page.evaluate(
-        """() => {
-            const canvas = document.querySelector("#chart canvas");
-            const seen = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-            const colours = new Set();
-            for (let i = 0; i < seen.length; i += 4) if (seen[i + 3] === 255) colours.add(seen.slice(i, i + 3).join());
-            return colours.size;
-        }"""
+def authenticator(context: BrowserContext, page: Page, verifies: bool = True) -> Any:
+    """A phone's own passkeys, as Chromium plays them; ``verifies``: the finger is the right one."""
+    session = context.new_cdp_session(page)
+    session.send("WebAuthn.enable")
+    options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+    options |= {"isUserVerified": verifies, "automaticPresenceSimulation": True}
+    made = session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    return session, made["authenticatorId"]
+
+
+def test_a_passkey_makes_an_account_and_opens_it_again(context: BrowserContext, page: Page, pages: Pages) -> None:
+    session, number = authenticator(context, page)
+    page.goto(pages.invitation("household", "h001"))
+    page.get_by_label("Name", exact=True).fill("Mina")
+    page.get_by_role("button", name="Continue with a passkey").click()
+    page.wait_for_url("**/household/h001")
+    (kept,) = session.send("WebAuthn.getCredentials", {"authenticatorId": number})["credentials"]
+    assert (kept["isResidentCredential"], kept["rpId"]) == (True, "localhost")
+    page.goto(f"{pages.address}/account")
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    page.goto(f"{pages.address}/household/h001/bills")
+    assert "/sign-in?next=" in page.url
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    page.wait_for_url("**/household/h001/bills")
+    page.goto(f"{pages.address}/account")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Mina")
+    page.get_by_role("button", name="End the passkey Passkey").click()
+    expect(page.get_by_role("alert").first).to_contain_text("only way to sign in")
+    session.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": number})
+    authenticator(context, page)
+    page.get_by_label("Name of the new passkey").fill("my phone")
+    page.get_by_role("button", name="Add a passkey").click()
+    expect(page.get_by_role("button", name="End the passkey my phone")).to_be_visible()
+    page.get_by_role("button", name="End the passkey Passkey").click()
+    expect(page.get_by_role("button", name="End the passkey my phone")).to_be_visible()
+    expect(page.get_by_role("button", name="End the passkey Passkey")).to_have_count(0)
+
+
+def test_a_passkey_that_was_ended_or_not_verified_opens_nothing(
+    context: BrowserContext, page: Page, pages: Pages
+) -> None:
+    session, number = authenticator(context, page)
+    page.goto(pages.link("household", "h002"))
+    page.goto(f"{pages.address}/account")
+    for name in ("one", "two"):
+        page.get_by_label("Name of the new passkey").fill(name)
+        if name == "two":
+            session.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": number})
+            session, number = authenticator(context, page)
+        page.get_by_role("button", name="Add a passkey").click()
+        expect(page.get_by_role("button", name=f"End the passkey {name}")).to_be_visible()
+    page.get_by_role("button", name="End the passkey two").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    page.goto(f"{pages.address}/sign-in")
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    expect(page.get_by_role("alert")).to_contain_text("not known here")
+    session.send("WebAuthn.setUserVerified", {"authenticatorId": number, "isUserVerified": False})
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    expect(page.get_by_role("alert")).to_contain_text("No passkey was made or used")
+    assert page.url.endswith("/sign-in")
+
+
+def test_a_password_needs_no_javascript(browser: Browser, pages: Pages) -> None:
+    context = browser.new_context(locale="ko-KR", java_script_enabled=False)
+    page = context.new_page()
+    page.goto(pages.invitation("household", "h003"))
+    assert page.locator("html").get_attribute("lang") == "ko"
+    page.locator("#name").fill("민아")
+    page.locator("#password").fill(WORDS)
+    page.locator("#again").fill(WORDS)
+    page.get_by_role("button", name="이 비밀번호로 계속하기").click()
+    assert page.url.endswith("/household/h003")
+    page.goto(f"{pages.address}/account")
+    page.get_by_role("button", name="로그아웃", exact=True).click()
+    page.goto(f"{pages.address}/sign-in?next=/account")
+    page.locator("#name").fill("민아")
+    page.locator("#password").fill(WORDS)
+    page.get_by_role("button", name="로그인", exact=True).click()
+    assert page.url.endswith("/account")
+    page.get_by_role("link", name="English").click()
+    assert page.url.endswith("/account")
+    assert page.locator("html").get_attribute("lang") == "en"
+    context.close()
+
+
+def test_under_an_address_the_page_says_what_to_open_instead(page: Page, pages: Pages) -> None:
+    page.goto(pages.address.replace("localhost", "127.0.0.1") + "/sign-in")
+    expect(page.locator("#without")).to_contain_text("localhost instead")
+    expect(page.get_by_role("button", name="Sign in with a passkey")).to_have_count(0)
+    expect(page.get_by_label("Password")).to_be_visible()
+
+
+def test_the_pages_can_be_installed(context: BrowserContext, page: Page, pages: Pages) -> None:
+    page.goto(pages.link("household", "h001"))
+    controlled(page)
+    session = context.new_cdp_session(page)
+    manifest = session.send("Page.getAppManifest")
+    assert manifest["errors"] == []
+    assert manifest["url"].startswith(pages.address)
+    # The window is a private one, in which nothing can be installed; nothing else is wrong.
+    errors = session.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    assert {error["errorId"] for error in errors} <= {"in-incognito"}
+
+
+def controlled(page: Page) -> None:
+    """Until the service worker sees what this page asks for."""
+    page.evaluate(
+        """() => navigator.serviceWorker.ready.then(() => navigator.serviceWorker.controller
+             || new Promise((done) => navigator.serviceWorker.addEventListener("controllerchange", () => done(1))))"""
     )
-    assert painted > 5
-    visit.context.close()
 
 
-def test_a_new_interval_changes_the_figures_in_place(browser: Browser, served: Served) -> None:
-    visit = Visit(browser)
-    page = visit.page
-    page.goto(f"{served.address}/household/h003")
-    drawn(page)
-    page.locator("summary", has_text="How this is computed").click()
-    assert "14:00" in page.locator("#flow figcaption").inner_text()
-    before = page.locator("#money-lines").inner_text()
-    served.settle()
-    expect(page.locator("#flow figcaption")).to_contain_text("14:15", timeout=5_000)
-    expect(page.locator("#chart")).to_have_attribute("data-drawn", "2")
-    assert page.locator("#money-lines").inner_text() != before
-    expect(page.locator("#money-lines")).to_be_visible()
-    assert page.locator("#day-table tbody tr").count() == 58
-    for _ in range(3):
-        served.settle()
-    expect(page.locator("#flow figcaption")).to_contain_text("15:00", timeout=5_000)
-    assert visit.complaints == []
-    visit.context.close()
+def kept_pages(page: Page) -> list[str]:
+    found: list[str] = page.evaluate(
+        """async () => (await caches.has("pages-1"))
+             ? (await (await caches.open("pages-1")).keys()).map((kept) => new URL(kept.url).pathname) : []"""
+    )
+    return found
 
 
-def test_a_past_day_stays_while_now_moves_on(browser: Browser, served: Served) -> None:
-    visit = Visit(browser)
-    page = visit.page
-    page.goto(f"{served.address}/household/h003")
-    drawn(page)
-    page.locator("#previous-day").click()
-    page.wait_for_url("**day=2016-07-10")
-    drawn(page)
-    served.settle()
-    expect(page.locator("#flow figcaption")).to_contain_text("14:15", timeout=5_000)
-    expect(page.locator("#day-heading h2")).to_have_text("Sunday, 10 July 2016")
-    assert page.locator("#day-table tbody tr").count() == 96
-    visit.context.close()
+@pytest.fixture
+def short_lived(settled_store: Path, tmp_path: Path) -> Iterator[Pages]:
+    """Pages that a test may end."""
+    pages = start_pages(settled_store, tmp_path / "store")
+    yield pages
+    pages.end()
 
 
-def test_pointing_at_the_chart_reads_its_values(browser: Browser, served: Served) -> None:
-    visit = Visit(browser)
-    page = visit.page
-    page.goto(f"{served.address}/household/h003")
-    drawn(page)
-    page.locator("#chart").scroll_into_view_if_needed()
-    box = page.locator("#chart .u-over").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] * 12.1 / 24, box["y"] + 20)
-    expect(page.locator("#chart-when")).to_have_text("12:00\u201312:15")
-    row = page.locator("#day-table tbody tr", has_text="12:00\u201312:15")
-    kwh = float(row.locator("td").nth(0).text_content() or "")
-    expect(page.locator('[data-column="generation_w"]')).to_have_text(f"{kwh * 4:.1f}\u00a0kW")
-    visit.context.close()
+def test_the_last_figures_are_there_without_a_connection(
+    context: BrowserContext, page: Page, short_lived: Pages
+) -> None:
+    page.goto(short_lived.link("household", "h001"))
+    controlled(page)
+    home = f"{short_lived.address}/household/h001"
+    page.goto(home)
+    online = page.locator("h1").inner_text()
+    expect(page.locator("#offline")).to_be_hidden()
+    assert "/household/h001" in kept_pages(page)
+    short_lived.end()
+    page.goto(home)
+    assert page.locator("h1").inner_text() == online
+    expect(page.locator("#offline")).to_contain_text("No connection. These figures are of")
+    expect(page.locator("#offline")).to_contain_text(
+        re.compile(r"\d{4}, \d\d:\d\d \((this minute|in 0 minutes|0 minutes ago|\d minutes? ago)\)")
+    )
+    page.goto(f"{short_lived.address}/household/h001/advice")
+    expect(page.get_by_role("heading", level=1)).to_have_text("No connection")
 
 
-def test_choosing_a_home_with_a_pointer_and_with_the_keyboard(browser: Browser, served: Served) -> None:
-    visit = Visit(browser)
-    page = visit.page
-    page.goto(f"{served.address}/household/h003")
-    page.locator("#household").select_option("h004")
-    page.get_by_role("button", name="Show").click()
-    page.wait_for_url("**/household/h004")
-    assert page.locator("h1").inner_text() == "Home 4"
-    visit.context.close()
+def test_nothing_is_kept_for_the_next_one_at_the_device(context: BrowserContext, page: Page, pages: Pages) -> None:
+    page.goto(pages.link("household", "h001"))
+    controlled(page)
+    page.goto(f"{pages.address}/household/h001")
+    assert "/household/h001" in kept_pages(page)
+    page.goto(f"{pages.address}/account")
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    page.wait_for_url(re.compile(r"/$"))
+    assert kept_pages(page) == []
+    # And where somebody else comes in without the first having signed out.
+    page.goto(pages.link("household", "h001"))
+    page.goto(f"{pages.address}/household/h001")
+    controlled(page)
+    page.goto(f"{pages.address}/household/h001")
+    assert "/household/h001" in kept_pages(page)
+    page.goto(pages.link("household", "h002"))
+    page.goto(f"{pages.address}/household/h002")
+    assert [path for path in kept_pages(page) if "h001" in path] == []
+    # Nor does an operator leave a household's figures behind.
+    page.goto(pages.link("operator"))
+    page.goto(f"{pages.address}/household/h003")
+    assert [path for path in kept_pages(page) if "h003" in path] == []
 
 
-def test_it_is_useful_without_javascript(browser: Browser, served: Served) -> None:
-    visit = Visit(browser, 390, javascript=False)
-    page = visit.page
-    page.goto(f"{served.address}/household/h003")
-    assert "Selling" in page.locator("#sentence").inner_text()
-    page.locator("summary", has_text="The same as a table").click()
-    expect(page.locator("#day-table tbody tr").first).to_be_visible()
-    page.locator("summary", has_text="How this is computed").click()
-    expect(page.locator("#money-lines")).to_be_visible()
-    page.locator("#household").select_option("h002")
-    page.get_by_role("button", name="Show").click()
-    page.wait_for_url("**/household/h002")
-    page.locator("#previous-day").click()
-    page.wait_for_url("**day=2016-07-10")
-    assert {urlsplit(url).netloc for url in visit.asked} == {served.host}
-    visit.context.close()
+def test_keys_are_enough(page: Page, pages: Pages) -> None:
+    page.goto(f"{pages.address}/sign-in")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    expect(page.locator(".skip")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    reached = set()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.name || document.activeElement.textContent.trim()"))
+    assert {"name", "password", "Sign in", "한국어"} <= reached
 
 
-def test_the_page_says_when_the_connection_is_lost(browser: Browser, served: Served) -> None:
-    visit = Visit(browser)
-    page = visit.page
-    page.goto(f"{served.address}/household/h003")
-    expect(page.locator("#link .is-live")).to_be_visible()
-    served.process.terminate()
-    expect(page.locator("#link .is-lost")).to_be_visible(timeout=5_000)
-    visit.context.close()
-
-
-def test_the_screenshot_command(chromium_path: Path, served: Served, tmp_path: Path) -> None:
+def test_the_screenshot_command(chromium_path: Path, short_lived: Pages, tmp_path: Path) -> None:
     out = tmp_path / "page.png"
-    command = [sys.executable, "-m", "dashboard.screenshot", f"{served.address}/household/h003", str(out)]
-    command += ["--width", "390", "--chromium", str(chromium_path)]
+    command = [sys.executable, "-m", "dashboard.screenshot", f"{short_lived.address}/account", str(out)]
+    command += ["--enter", short_lived.link("household", "h001"), "--width", "390", "--chromium", str(chromium_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
     header = out.read_bytes()[:24]
     assert header.startswith(b"\x89PNG")
     width, height = struct.unpack(">II", header[16:])
     assert width == 390
     assert height > 1500
-    served.process.kill()
-    served.process.wait()
+    short_lived.end()
     failed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert failed.returncode == 1
     assert failed.stderr.startswith("screenshot: http://localhost:")

@@ -26,7 +26,6 @@ BERLIN = ZoneInfo("Europe/Berlin")
 def test_a_day_begins_and_ends_with_its_date(zone: str, day: date, start: int, hours: float) -> None:
     found = local_day(day, ZoneInfo(zone))
     assert (found.start, found.end) == (start, start + int(hours * 3600))
-    assert len(found.starts(900)) == hours * 4
     assert day_of(found.start, found.zone) == found
     assert day_of(found.end - 1, found.zone) == found
     assert day_of(found.end, found.zone).date > day
@@ -45,21 +44,6 @@ def test_a_day_begins_and_ends_with_its_date(zone: str, day: date, start: int, h
 )
 def test_the_hour_that_comes_twice_names_its_offset(moment: int, said: str) -> None:
     assert clock(moment, BERLIN) == said
-
-
-@pytest.mark.parametrize(
-    ("day", "labels"),
-    [
-        (date(2016, 7, 11), ["00:00", "06:00", "12:00", "18:00", "24:00"]),
-        (date(2016, 3, 27), ["00:00", "06:00", "12:00", "18:00", "24:00"]),
-        (date(2016, 10, 30), ["00:00", "06:00", "12:00", "18:00", "24:00"]),
-    ],
-)
-def test_marks_stand_at_local_hours(day: date, labels: list[str]) -> None:
-    span = local_day(day, BERLIN)
-    found = list(span.hours(6))
-    assert [label for _, label in found] == labels
-    assert [clock(moment, BERLIN) for moment, _ in found] == [*labels[:-1], "00:00"]
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,19 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from firmware.host.fleet import unix_port
 from market.record import Record
 from market.series.environment import series_from_environment
+from tests.end_to_end.conftest import PUMASI, Running
 
-PUMASI = [sys.executable, "-m", "market.commands"]
 STEPS_PER_DAY = 96
 
 
@@ -52,13 +50,6 @@ def settled(store: Path) -> dict[tuple[int, str, str], int]:
                 total[key] = total.get(key, 0) + money
     record.close()
     return {key: money for key, money in total.items() if money}
-
-
-@pytest.fixture(scope="module")
-def needs_firmware() -> None:
-    if unix_port() is None:
-        reason = "the MicroPython unix port is not installed (pip install '.[meters]')"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")
@@ -127,77 +118,32 @@ def test_the_light_fleet_runs_hundreds_of_homes(tmp_path: Path, mosquitto_path: 
     assert got["certificate_gap_max"] == 0
 
 
-class Running:
-    """A demo that goes on until it is told to stop."""
-
-    def __init__(self, store: Path, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [*PUMASI, "demo", "--store", str(store), "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.lines: list[str] = []
-
-    def until(self, pattern: str, times: int = 1) -> str:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if re.search(pattern, line):
-                times -= 1
-                if not times:
-                    return line
-        raise AssertionError("".join(self.lines[-20:]))
-
-    def child(self, part: str) -> psutil.Process:
-        """The market, the broker, or a meter by its id."""
-        for child in psutil.Process(self.process.pid).children():
-            words = child.cmdline()
-            if part in words or child.cwd().endswith(f"/{part}") or (part == "mosquitto" and part in words[0]):
-                return child
-        raise AssertionError(f"no {part}")
-
-    def rest(self) -> str:
-        assert self.process.stdout is not None
-        self.lines.extend(self.process.stdout)
-        self.process.wait(10)
-        return "".join(self.lines)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
-
-    def begin(*arguments: str) -> Running:
-        running = Running(tmp_path / "store", *arguments)
-        started.append(running)
-        return running
-
-    yield begin
-    for running in started:
-        for process in (
-            psutil.Process(running.process.pid).children(recursive=True) if running.process.poll() is None else ()
-        ):
-            process.kill()
-        running.process.kill()
-        running.process.wait()
-        assert running.process.stdout is not None
-        running.process.stdout.close()
-
-
 GATE = r"heard 12/12"
+LINK = r"open the pages"
+
+
+def signed_in(line: str) -> tuple[str, str, str]:
+    """The pages' address, the session's cookie and the visitor's home, from the link that the demo prints."""
+    found = re.search(r"(http://localhost:\d+)(/invitation/\S+)", line)
+    assert found is not None, line
+    connection = http.client.HTTPConnection(found[1].removeprefix("http://"), timeout=10)
+    connection.request("GET", found[2])
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return found[1], answer.headers["Set-Cookie"].partition(";")[0], answer.headers["Location"]
 
 
 def test_ctrl_c_ends_every_child_within_three_seconds_with_a_page_open(
     start: Callable[..., Running], needs_firmware: None, tmp_path: Path
 ) -> None:
     demo = start("--speed", "0.1", "--days", "1")
-    line = demo.until(GATE, times=3)
-    port = int(re.search(r"http://localhost:(\d+)", line)[1])  # type: ignore[index]
+    pages, cookie, _ = signed_in(demo.until(LINK))
+    demo.until(GATE, times=3)
     children = psutil.Process(demo.process.pid).children(recursive=True)
     assert len(children) >= 12 + 3
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", "/household/h001/events")
+    connection = http.client.HTTPConnection(pages.removeprefix("http://"), timeout=10)
+    connection.request("GET", "/household/h001/events", headers={"Cookie": cookie})
     stream = connection.getresponse()
     assert stream.status == 200 and stream.read(6)
     asked = time.monotonic()
@@ -215,11 +161,16 @@ def test_ctrl_c_ends_every_child_within_three_seconds_with_a_page_open(
 
 def test_the_page_follows_the_street(start: Callable[..., Running], needs_firmware: None) -> None:
     demo = start("--speed", "0.1", "--days", "1")
-    address = re.search(r"http://localhost:\d+", demo.until(GATE, times=2))[0]  # type: ignore[index]
-    with urllib.request.urlopen(address, timeout=10) as page:
-        text = page.read().decode()
-        assert "/household/" in page.url
-    assert "00:15" in text and "Mon 11 Jul" in text
+    address, cookie, home = signed_in(demo.until(LINK))
+    demo.until(GATE, times=2)
+    assert home.startswith("/household/")
+    for path in (home, f"/api/1{home}"):
+        wanted = urllib.request.Request(f"{address}{path}", headers={"Cookie": cookie})
+        with urllib.request.urlopen(wanted, timeout=10) as page:
+            text = page.read().decode()
+    live = json.loads(text)["live"]
+    assert live["today"] == "2016-07-11", "the street's day, not today's"
+    assert live["latest"] is None or live["latest"]["start"] < live["clock"] < 2**31
     with urllib.request.urlopen(f"{address}/health", timeout=10) as health:
         before = json.load(health)["change_counter"]
     demo.until(GATE, times=3)

@@ -9,7 +9,7 @@ Source: Atmel 46003 "M90E32AS Datasheet", as told in the register lists of espho
 import asyncio
 
 from sensors import calibration
-from sensors.sensor import Sensor, SensorError
+from sensors.sensor import UNCALIBRATED, Sensor, SensorError
 
 _METER_EN, _ZX_CONFIG, _PHASE_LOSS_TH, _FREQ_LO, _FREQ_HI = 0x00, 0x07, 0x09, 0x0C, 0x0D
 _SAG_PEAK_CFG = 0x05
@@ -25,6 +25,16 @@ _POWER, _POWER_LSB, _VOLTAGE, _CURRENT = 0xB1, 0xC1, 0xD9, 0xDD
 _UNLOCK = 0x55AA
 _RESET_WORD = 0x789A
 _ATTEMPTS = 4
+# the chip's own, before anybody has compared it with anything
+_NO_GAIN = 32768
+# with which no board's voltage is beyond its register, 655.35 V
+_FIRST_VOLTAGE_GAIN = 4096
+# of a mean, while calibrating; until the chip's own means are of the new gains; and how near they must come
+_LOOKS = 8
+_SETTLE_MS = 2000
+_NEAR = 200
+# 5 %: with voltage and current right, only an angle is left
+_POWER_GAIN_MOST = 1638
 
 
 def make(settings, buses) -> "Atm90e32":
@@ -41,8 +51,8 @@ def make(settings, buses) -> "Atm90e32":
         settings.choice("amplification", (1, 2, 4), 1),
         # a chip that sees half of the current counts half of the energy
         settings.integer("current_multiplier", 1, 8, 1),
-        settings.integers("voltage_gain", phases, 1, 65535, 32768),
-        settings.integers("current_gain", phases, 1, 65535, 32768),
+        settings.integers("voltage_gain", phases, 1, 65535, _NO_GAIN),
+        settings.integers("current_gain", phases, 1, 65535, _NO_GAIN),
         settings.integers("power_gain", phases, -32768, 32767, 0),
         settings.integers("phase_angle", phases, -calibration.ANGLE_MOST, calibration.ANGLE_MOST, 0),
     )
@@ -73,6 +83,7 @@ class Atm90e32(Sensor):
         self.current_gain = list(current_gain)
         self.power_gain = list(power_gain)
         self.phase_angle = list(phase_angle)
+        self.calibrated = not any(self._is_new(phase) for phase in range(phases))
         self._buffer = bytearray(4)
         self._request = bytearray(4)
         self._begun = False
@@ -80,21 +91,29 @@ class Atm90e32(Sensor):
         self._counted = [0, 0]
 
     async def read(self, epoch_s: "int | None" = None):
-        if self._get(_METER_EN) != 1 or not self._gains_stand(1 if self._begun else self._phases):
-            # after a restart of this processor alone the chip has gone on counting, and is not reset
-            await self._begin()
-        self._begun = True
+        await self.begin()
+        if not self.calibrated:
+            # what it counts is no energy, and must not come into the registers
+            raise SensorError(UNCALIBRATED)
         for register in self._energy_registers:
             self._counted[0] += self._checked(_FORWARD + register)
             self._counted[1] += self._checked(_REVERSE + register)
         scale = 25 * self._multiplier
-        power_w, voltage_mv, current_ma = await self.measure()
+        power_mw, voltage_mv, current_ma = await self.measure()
+        power_w = tuple([_towards_zero(power, 1000) for power in power_mw])
         return self.sample(
             self._counted[0] * scale // 8, self._counted[1] * scale // 8, power_w, voltage_mv, current_ma, self._flags()
         )
 
+    async def begin(self) -> None:
+        """Sets the chip up where it is not. Raises SensorError."""
+        if self._get(_METER_EN) != 1 or not self._gains_stand(1 if self._begun else self._phases):
+            # after a restart of this processor alone the chip has gone on counting, and is not reset
+            await self._begin()
+        self._begun = True
+
     async def measure(self, looks: int = 1):
-        """(power [W], voltage [mV], current [mA]) of each phase; means of `looks`. Raises SensorError."""
+        """(power [mW], voltage [mV], current [mA]) of each phase; means of `looks`. Raises SensorError."""
         sums = [[0] * self._phases for _ in range(3)]
         for look in range(looks):
             if look:
@@ -106,28 +125,86 @@ class Atm90e32(Sensor):
                 sums[2][phase] += self._checked(_CURRENT + phase)
         multiplier = self._multiplier
         return (
-            tuple([_towards_zero(power * 32 * multiplier, 100_000 * looks) for power in sums[0]]),
+            tuple([_towards_zero(power * 32 * multiplier, 100 * looks) for power in sums[0]]),
             tuple([10 * voltage // looks for voltage in sums[1]]),
             tuple([current * multiplier // looks for current in sums[2]]),
         )
 
-    async def calibrate(self, phase: int, voltage_mv: "int | None" = None, current_ma: "int | None" = None) -> dict:
-        """Writes the gains with which `phase` (0 to 2) shows what a reference shows, and gives them all.
+    async def calibrate(self, phase: int, voltage_mv: int, current_ma: int, power_mw: "int | None" = None) -> None:
+        """Takes the gains with which `phase` (0 to 2) shows what a reference shows at a load of power factor 1.
 
-        The result belongs into the sensor's settings: the chip forgets it. Raises SensorError, or ValueError that says
-        what to look at. Power gain and phase angle: sensors.calibration, by hand.
+        Voltage and current first, then the power, where it is given. The chip has them from then on, but forgets them
+        without power: `gains()` belong into the sensor's settings. Raises SensorError, or ValueError that says what to
+        look at; nothing is changed then.
         """
-        _, measured_mv, measured_ma = await self.measure(8)
-        wanted = [self.voltage_gain[phase], self.current_gain[phase]]
-        if voltage_mv is not None:
-            wanted[0] = calibration.gain(wanted[0], voltage_mv, measured_mv[phase])
-        if current_ma is not None:
-            wanted[1] = calibration.gain(wanted[1], current_ma, measured_ma[phase])
-        self.voltage_gain[phase], self.current_gain[phase] = wanted
+        before = self.gains()
+        try:
+            if self._is_new(phase):
+                self.voltage_gain[phase] = _FIRST_VOLTAGE_GAIN
+                await self._take_gains()
+            _, measured_mv, measured_ma = await self.measure(_LOOKS)
+            self.voltage_gain[phase] = calibration.gain(self.voltage_gain[phase], voltage_mv, measured_mv[phase])
+            self.current_gain[phase] = calibration.gain(self.current_gain[phase], current_ma, measured_ma[phase])
+            await self._take_gains()
+            _, measured_mv, measured_ma = await self.measure(_LOOKS)
+            _follows("voltage", measured_mv[phase], voltage_mv)
+            _follows("current", measured_ma[phase], current_ma)
+            if power_mw is not None:
+                measured_mw = await self._forward_mw(phase)
+                wanted = calibration.power_gain(self.power_gain[phase], power_mw, measured_mw)
+                if abs(wanted) > _POWER_GAIN_MOST:
+                    raise ValueError(
+                        "power and volts times amps do not agree: is the load resistive, and the phase its own?"
+                    )
+                self.power_gain[phase] = wanted
+                await self._take_gains()
+                _follows("power", await self._forward_mw(phase), power_mw)
+        except ValueError:
+            await self._set_gains(before)
+            raise
+
+    async def calibrate_angle(self, phase: int, voltage_mv: int, current_ma: int, power_mw: int) -> None:
+        """Takes the angle with which `phase` shows a reference's power at an inductive load, as `calibrate` does."""
+        before = self.gains()
+        try:
+            self.phase_angle[phase] = 0
+            await self._take_gains()
+            apparent_mw = voltage_mv * current_ma // 1000
+            measured_mw = await self._forward_mw(phase)
+            angle = calibration.phase_angle(power_mw, measured_mw, apparent_mw, self.frequency_hz)
+            self.phase_angle[phase] = angle
+            await self._take_gains()
+            _follows("power", await self._forward_mw(phase), power_mw)
+        except ValueError:
+            await self._set_gains(before)
+            raise
+
+    def gains(self) -> "dict[str, list[int]]":
+        """As they stand in the sensor's settings."""
+        return {
+            "voltage_gain": list(self.voltage_gain),
+            "current_gain": list(self.current_gain),
+            "power_gain": list(self.power_gain),
+            "phase_angle": list(self.phase_angle),
+        }
+
+    def _is_new(self, phase: int) -> bool:
+        return self.voltage_gain[phase] == self.current_gain[phase] == _NO_GAIN
+
+    async def _set_gains(self, gains: "dict[str, list[int]]") -> None:
+        for name, values in gains.items():
+            setattr(self, name, values)
+        await self._take_gains()
+
+    async def _take_gains(self) -> None:
         self._put(_ACCESS, _UNLOCK)
         self._write_gains()
         self._put(_ACCESS, 0)
-        return {"voltage_gain": self.voltage_gain, "current_gain": self.current_gain}
+        await asyncio.sleep_ms(_SETTLE_MS)
+
+    async def _forward_mw(self, phase: int) -> int:
+        power_mw = (await self.measure(_LOOKS))[0][phase]
+        return -power_mw if self._backwards else power_mw
 
     async def _begin(self) -> None:
         self._put(_SOFT_RESET, _RESET_WORD)
@@ -206,6 +283,12 @@ class Atm90e32(Sensor):
         self._spi.write_readinto(request, self._buffer)
         self._select(1)
         return self._buffer[2] << 8 | self._buffer[3]
+
+
+def _follows(what: str, measured: int, reference: int) -> None:
+    """Raises ValueError unless what is measured with the new gains is what the reference shows, within 1/_NEAR."""
+    if abs(measured - reference) * _NEAR > reference:
+        raise ValueError("with its new gain the %s is %d, not %d: is the load steady?" % (what, measured, reference))
 
 
 def _towards_zero(number: int, divisor: int) -> int:

@@ -4,8 +4,11 @@ Serial settings: `uart` (1 or 2) with `tx` and `rx` pins, `de` where an RS-485 t
 `inverted` for the receiving pin; or, on Linux, `uart` as the path of a serial device that stty has prepared.
 SPI settings: `sck`, `mosi`, `miso`, `cs`. Pulse settings: `pin`, `closed` (0 or 1: the level while the contact is
 closed), `debounce_ms`, or `counter` (0 to 7), a hardware counter that misses nothing but knows no debouncing.
+A board that is known brings the settings of its connectors: `port` chooses among them, and pins that are named win.
 """
 
+import pins
+from configuration import ConfigurationError
 from sensors.line import Line
 from sensors.s0 import DEBOUNCE_MS, Contact
 
@@ -17,12 +20,15 @@ _PINS_MOST = 48
 
 
 class Buses:
-    """Sensors that name the same UART with the same settings share one line."""
+    """Sensors that name the same UART with the same settings share one line. `board` is the board's name, if known."""
 
-    def __init__(self) -> None:
+    def __init__(self, board: "str | None" = None) -> None:
+        self._board = board
         self._lines = {}
+        self._pulse_pins = set()
 
     def line(self, settings, baudrate: int, bits: int = 8, parity: "int | None" = None, inverted: bool = False) -> Line:
+        self._fill(settings, "uart")
         if settings.is_text("uart"):
             path = settings.text("uart")
             form = ()
@@ -31,15 +37,15 @@ class Buses:
             name = path
         else:
             name = settings.integer("uart", 1, 2)
-            pins = [settings.integer(pin, 0, _PINS_MOST) for pin in ("tx", "rx")]
+            tx, rx = [settings.integer(pin, 0, _PINS_MOST) for pin in ("tx", "rx")]
             de = settings.integer("de", 0, _PINS_MOST) if settings.has("de") else None
             inverted = settings.boolean("inverted", inverted)
-            form = (baudrate, bits, parity, inverted, de, pins[0], pins[1])
+            form = (baudrate, bits, parity, inverted, de, tx, rx)
             uart = direction = None
             if name not in self._lines:
                 machine = _machine(settings, "uart")
                 uart = machine.UART(
-                    name, baudrate=baudrate, bits=bits, parity=parity, stop=1, tx=pins[0], rx=pins[1], timeout=0,
+                    name, baudrate=baudrate, bits=bits, parity=parity, stop=1, tx=tx, rx=rx, timeout=0,
                     rxbuf=_RX_BYTES, invert=machine.UART.INV_RX if inverted else 0,
                 )  # fmt: skip
                 direction = None if de is None else machine.Pin(de, machine.Pin.OUT, value=0)
@@ -51,15 +57,20 @@ class Buses:
 
     def spi(self, settings):
         """(SPI in mode 3, chip select pin)."""
+        self._fill(settings, "sck")
         sck, mosi, miso, cs = [settings.integer(pin, 0, _PINS_MOST) for pin in ("sck", "mosi", "miso", "cs")]
         machine = _machine(settings, "sck")
-        pins = [machine.Pin(pin) for pin in (sck, mosi, miso)]
-        spi = machine.SPI(1, _SPI_BAUDRATE, polarity=1, phase=1, sck=pins[0], mosi=pins[1], miso=pins[2])
+        wires = [machine.Pin(pin) for pin in (sck, mosi, miso)]
+        spi = machine.SPI(1, _SPI_BAUDRATE, polarity=1, phase=1, sck=wires[0], mosi=wires[1], miso=wires[2])
         return spi, machine.Pin(cs, machine.Pin.OUT, value=1)
 
     def pulses(self, settings):
         """What counts an S0 input's pulses."""
+        self._fill(settings, "pin")
         number = settings.integer("pin", 0, _PINS_MOST)
+        if number in self._pulse_pins:
+            raise settings.refusal("pin" if self._board is None else "port", "another sensor counts there already")
+        self._pulse_pins.add(number)
         closed = settings.choice("closed", (0, 1), 0)
         debounce_ms = settings.integer("debounce_ms", 1, 1000, DEBOUNCE_MS)
         counter = settings.integer("counter", 0, 7) if settings.has("counter") else None
@@ -72,6 +83,19 @@ class Buses:
         edge = machine.Counter.RISING if closed == 0 else machine.Counter.FALLING
         # the longest that the hardware can filter
         return machine.Counter(counter, pin, edge=edge, filter_ns=12_000)
+
+    def _fill(self, settings, first: str) -> None:
+        """The board's own pins, unless the settings say theirs: `first` is the setting that tells."""
+        if self._board is None:
+            return
+        chosen = settings.text("port") if settings.has("port") else None
+        if settings.has(first):
+            return
+        board = pins.load(self._board)
+        try:
+            settings.fill(pins.port(board, settings.driver, chosen))
+        except ConfigurationError as error:
+            raise settings.located(error)
 
 
 class _Device:

@@ -15,6 +15,9 @@ Sample = namedtuple("Sample", ("counters_mwh", "power_w", "voltage_mv", "current
 _REGISTERS = {"grid": (IMPORT, EXPORT), "generation": (GENERATION, None), "load": (CONSUMPTION, None)}
 
 
+UNCALIBRATED = "not calibrated yet"
+
+
 class SensorError(Exception):
     """No answer, or none to be believed; the text says which. The last known counters stand."""
 

@@ -11,9 +11,19 @@ class Settings:
         self._where = where
         self._used = {"role", "driver"}
         self.role = self.choice("role", ROLES)
+        self.driver = str(fields.get("driver"))
 
     def refusal(self, name: str, why: str) -> ConfigurationError:
         return ConfigurationError("%s%s: %s" % (self._where, name, why))
+
+    def located(self, error: ConfigurationError) -> ConfigurationError:
+        """One that knows no place yet."""
+        return ConfigurationError(self._where + str(error))
+
+    def fill(self, more: dict) -> None:
+        """Settings that hold where these say nothing; they need not be asked for."""
+        self._used.update(more)
+        self._fields = dict(more, **self._fields)
 
     def has(self, name: str) -> bool:
         return self._value(name) is not None

@@ -17,6 +17,7 @@ from sensors.sensor import Sensor, SensorError
 from sensors.sml_file import Files, entries
 
 TIMEOUT_MS = 10_000
+MOST_MWH = 1000 << 32  # 4.3 GWh: no household's meter has counted so far
 
 _WH, _W, _V, _A = 30, 27, 35, 33
 _IMPORT = b"\x01\x00\x01\x08\x00\xff"
@@ -66,8 +67,11 @@ class Sml(Sensor):
         counters_mwh = [_scaled(found, code, _WH, 3) for code in (_IMPORT, _EXPORT)]
         if counters_mwh[0] is None and counters_mwh[1] is None:
             return None
-        if min([counter for counter in counters_mwh if counter is not None]) < 0:
+        known_mwh = [counter for counter in counters_mwh if counter is not None]
+        if min(known_mwh) < 0:
             raise ValueError("a counter below zero")
+        if max(known_mwh) >= MOST_MWH:
+            raise ValueError("a counter beyond 4.3 GWh")
         return self.sample(
             counters_mwh[0],
             counters_mwh[1],

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from market.billing import CarryOver, IntervalResult, MonthSettled, close_month
 from market.billing.result import carry_over, month_result
@@ -115,7 +116,9 @@ def test_alone_is_the_bill_of_a_household_with_zero_trade(case: Any) -> None:
     untraded = [
         replace(
             result,
-            positions=[replace(position, bought_wh=0, sold_wh=0, trade_money=0) for position in result.positions],
+            positions=[
+                structs.replace(position, bought_wh=0, sold_wh=0, trade_money=0) for position in result.positions
+            ],
             matches=[],
         )
         for result in results

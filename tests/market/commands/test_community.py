@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from market.commands import main
-from market.commands.community import differences
+from market.commands.community import differences, read_community
 from market.record import Record
 from tests.market.record.killed import document
 
@@ -53,7 +53,7 @@ def test_what_is_shown_can_be_edited_and_applied(begun: Path, file: Path, capsys
     before = int(time.time())
     status, said, _ = run(capsys, "apply", str(file), "--store", str(begun), "--author", "anna")
     assert status == 0
-    *lines, last = said.splitlines()
+    *lines, last, _ = said.splitlines()
     assert set(lines) == {
         "tariffs night: new",
         "members h2 tariff: standard -> night",
@@ -69,16 +69,56 @@ def test_what_is_shown_can_be_edited_and_applied(begun: Path, file: Path, capsys
     assert said.count("stored by anna\n") == 3
 
 
+def test_a_file_that_was_taken_from_an_older_version_rolls_nothing_back(
+    begun: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, shown, _ = run(capsys, "show", "--store", str(begun))
+    first, second = json.loads(shown), json.loads(shown)
+    assert first["version"] == 5
+    first["tariffs"]["standard"]["retail_per_kwh"] = "0.31"
+    file.write_text(json.dumps(first))
+    status, said, _ = run(capsys, "apply", str(file), "--store", str(begun))
+    assert status == 0
+    assert said.endswith("before the next change take pumasi community show again: this is version 6\n")
+    second["members"][0]["name"] = "Anna"
+    for stale in (first, second, {**second, "version": 7}):
+        file.write_text(json.dumps(stale))
+        status, out, said = run(capsys, "apply", str(file), "--store", str(begun))
+        assert (status, out) == (2, "")
+        assert said == (
+            f"pumasi: {file}: it was taken from version {stale['version']}, the newest is 6 (pumasi community history):"
+            " take pumasi community show again and change that\n"
+        )
+    record = Record(begun, read_only=True)
+    assert record.document()["tariffs"]["standard"]["retail_per_kwh"] == "0.31"
+    assert "version" not in record.document()
+    record.close()
+    # Without its version a file says that it is the whole truth, as one that was written by hand.
+    file.write_text(json.dumps({name: value for name, value in second.items() if name != "version"}))
+    status, said, _ = run(capsys, "apply", str(file), "--store", str(begun))
+    assert status == 0 and "tariffs standard retail_per_kwh: 0.31 -> 0.30" in said
+    file.write_text(json.dumps({**second, "version": "6"}))
+    status, _, said = run(capsys, "apply", str(file), "--store", str(begun))
+    assert status == 2 and "version: '6' is no version's number: leave it as show printed it" in said
+
+
+def test_a_shown_file_may_begin_another_store(begun: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, shown, _ = run(capsys, "show", "--store", str(begun))
+    file.write_text(shown)
+    assert read_community(file)["community"]["currency"] == "EUR"
+
+
 def test_a_moment_in_the_past_is_shown_as_it_was(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = Record(store)
     record.store_document(document(), now=0, author="a")
     record.store_document(document("0.32"), now=CHANGED, author="a")
     record.close()
     prices = []
-    for local in ("2016-07-01T03:14", "2016-07-01T03:15"):
+    for local in ("2016-07-01T03:14", "2016-07-01T03:15", "2016-07-01T03:15+05:00"):
         status, said, _ = run(capsys, "show", "--store", str(store), "--at", local)
-        prices.append(json.loads(said)["tariffs"]["standard"]["retail_per_kwh"])
-    assert prices == ["0.30", "0.32"]
+        shown = json.loads(said)
+        prices.append((shown["version"], shown["tariffs"]["standard"]["retail_per_kwh"]))
+    assert prices == [(5, "0.30"), (6, "0.32"), (5, "0.30")]
     status, _, said = run(capsys, "show", "--store", str(store), "--at", "noon")
     assert (status, said) == (2, "pumasi: --at noon: not a time such as 2026-07-01T14:15\n")
 
@@ -111,6 +151,11 @@ def test_an_older_file_brings_no_old_key_back_and_takes_no_meter(
 BAD = [
     (None, "No such file"),
     ("{", "not JSON: "),
+    ("[" * 100_000, "is nested too deeply"),
+    (
+        json.dumps(document() | {"members": [document()["members"][0] | {"name": "\ud800"}]}),
+        "members: half a character",
+    ),
     (json.dumps(document() | {"surprise": 1}), "surprise"),
     (json.dumps(document() | {"members": []}), "members"),
     (json.dumps(document() | {"currency": "KRW"}), "currency KRW: this store is for EUR; begin a new one"),

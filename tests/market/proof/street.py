@@ -13,8 +13,8 @@ from market.proof.file import Newest, Shown, entry_text, proof_text, which
 from market.proof.head import GENESIS, Link, entry_hash, head_of, signed_text, skip, way_back
 from market.proof.tree import Account, Closure, Tree, grow
 from market.record.record import Gate
-from market.service.accounts import interval_accounts, interval_facts
-from market.service.gates import transfers_to
+from market.service.accounts import IntervalResult, interval_accounts, interval_facts
+from market.service.gates import result_text, transfers_to
 from market.settlement.interval import settle
 from market.settlement.rules import Registers, Rules, parse
 from tests.market.bodies import COMMUNITY, TARIFFS
@@ -140,10 +140,10 @@ def settle_into(
     transfers = transfers_to("c", gate, settled.postings, booked)
     for posting in settled.postings:
         booked[posting.account, posting.reason] = posting.money
-    result = msgspec.json.decode(msgspec.json.encode(settled.result))
+    published = msgspec.json.decode(result_text(settled), type=IntervalResult)
     sent = {meter: payload(meter, start, row) for (meter, at), row in registers.items() if at == start}
-    accounts = interval_accounts(rules, start, registers, sent, [], result, transfers)
-    chain.close(Closure("c", "interval", start, LENGTH, revision), accounts, interval_facts(rules, result))
+    accounts = interval_accounts(rules, start, registers, sent, [], published, transfers)
+    chain.close(Closure("c", "interval", start, LENGTH, revision), accounts, interval_facts(rules, published))
 
 
 def make_chain(intervals: int = 5, revised: int = 1) -> Chain:

@@ -6,7 +6,7 @@ import pytest
 
 from market.proof import verify
 from market.proof.curve import ORDER, commit, decode, encode
-from market.proof.tree import Account, Closure, blinding, grow, leaf_hash, node_hash, part_hash, salt
+from market.proof.tree import MANY, Account, Closure, blinding, grow, leaf_hash, node_hash, part_hash, salt
 
 CLOSURE = Closure("c", "interval", 900, 900, 0)
 SECRET = bytes(32)
@@ -20,7 +20,7 @@ def accounts(count: int) -> list[Account]:
     return [Account(f"a{i}", text, energy, amount) for i, (energy, amount, text) in enumerate(figures)]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 13, 64, 65])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 13, MANY - 1, MANY, MANY + 1])
 def test_every_way_leads_to_the_root(count: int) -> None:
     rows = accounts(count)
     tree = grow(SECRET, CLOSURE, rows)
@@ -66,6 +66,15 @@ def test_no_two_salts_are_the_same() -> None:
 
 def test_the_same_closure_makes_the_same_tree() -> None:
     assert grow(SECRET, CLOSURE, accounts(9)) == grow(SECRET, CLOSURE, accounts(9))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 101])
+def test_arithmetic_in_columns_grows_the_same_tree(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    trees = []
+    for many in (0, count + 1):
+        monkeypatch.setattr("market.proof.tree.MANY", many)
+        trees.append(grow(SECRET, CLOSURE, accounts(count)))
+    assert trees[0] == trees[1]
 
 
 def test_a_hidden_sum_is_another_each_time_though_the_figures_are_the_same() -> None:

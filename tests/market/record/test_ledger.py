@@ -115,6 +115,74 @@ def reading(start: int, energy: int) -> Reading:
     return Reading(1, 1, "o", start // 900, 0, start, 900, energy, 0, 0, energy, [], "")
 
 
+METERS = {"m0": 0, "m1": 1, "m2": 2}
+
+
+@pytest.fixture
+def sole(store: Path) -> Iterator[Record]:
+    """The market's own record, which remembers what it read."""
+    record = Record(store, sole=True)
+    yield record
+    record.close()
+
+
+def heard(record: Record, start: int, horizon: int, corrections: int = 0) -> list[list[int | None]]:
+    """Imports at the interval's beginning and end, by meter: the columns, which say what ``registers`` says."""
+    seen = (start, 900, horizon, corrections)
+    named = record.registers(*seen)
+    found = []
+    for at, (values, known) in zip((start - 900, start), record.register_columns(METERS, *seen), strict=True):
+        due = [named.get((meter, at)) for meter in METERS]
+        assert known.tolist() == [one is not None for one in due]
+        assert values.tolist() == [list(one or (0, 0, 0, 0)) for one in due]
+        found.append([None if one is None else one.import_wh for one in due])
+    return found
+
+
+def test_what_comes_late_is_read_beside_what_was_read_before(sole: Record) -> None:
+    with sole.transaction():
+        for meter, start, energy in (("m0", 0, 10), ("m0", 900, 20), ("gone", 900, 5), ("m1", 900, 30)):
+            sole.add_reading(meter, reading(start, energy), b"")
+    assert heard(sole, 900, 4) == [[10, None, None], [20, 30, None]]
+    with sole.transaction():
+        for meter, start, energy in (("m2", 900, 40), ("m1", 0, 15), ("m1", 1800, 31)):
+            sole.add_reading(meter, reading(start, energy), b"")
+    assert heard(sole, 1800, 7) == [[20, 30, 40], [None, 31, None]]
+    assert heard(sole, 900, 7) == [[10, 15, None], [20, 30, 40]]
+    assert heard(sole, 900, 4) == [[10, None, None], [20, 30, None]], "as it was known before"
+
+
+def test_what_was_read_in_a_transaction_that_is_lost_is_forgotten(sole: Record) -> None:
+    with pytest.raises(ZeroDivisionError), sole.transaction():
+        sole.add_reading("m0", reading(900, 10), b"")
+        assert heard(sole, 900, 1) == [[None] * 3, [10, None, None]]
+        raise ZeroDivisionError
+    with sole.transaction():
+        sole.add_reading("m1", reading(900, 20), b"")
+    assert heard(sole, 1800, 1) == [[None, 20, None], [None] * 3]
+
+
+def test_a_correction_is_not_taken_for_what_was_heard(sole: Record) -> None:
+    options = {"author": "anna", "now": 2_000}
+    with sole.transaction():
+        sole.add_reading("m0", reading(900, 10), b"")
+        sole.add_correction("m0", 900, 900, Registers(11, 0, 0, 11), reason="read by hand", **options)
+        sole.add_correction("m1", 900, 900, Registers(5, 0, 0, 5), reason="estimated", **options)
+        sole.add_correction("gone", 900, 900, Registers(5, 0, 0, 5), reason="read by hand", **options)
+    assert heard(sole, 900, 1, corrections=3) == [[None] * 3, [11, 5, None]]
+    assert heard(sole, 1800, 1, corrections=0) == [[10, None, None], [None] * 3]
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 151])
+def test_any_number_of_transfers_is_booked_and_counted(record: Record, count: int) -> None:
+    transfers = [Transfer(f"t{i:03}", "pool", "a", i + 1, "trade") for i in range(count)]
+    with record.transaction():
+        closed = gate(record)
+        record.book(closed, transfers[::3])
+        record.book(closed, transfers)
+    assert record.transfers(closed.number) == transfers
+
+
 def test_a_correction_stands_instead_of_a_reading_and_the_newest_wins(record: Record) -> None:
     with record.transaction():
         record.add_reading("m1", reading(0, 10), b"")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from broker.contract import Reading
 from market.record import Record, RecordError
@@ -96,7 +97,7 @@ def test_booking_the_same_again_is_harmless_and_another_amount_is_an_error(recor
         record.book(closed, [first])
     assert record.transfers(closed.number) == [first]
     with pytest.raises(RecordError, match="another content"), record.transaction():
-        record.book(closed, [first._replace(amount=6)])
+        record.book(closed, [replace(first, amount=6)])
     assert record.transfers(closed.number) == [first]
 
 

@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,7 @@ def test_an_empty_series_answers_with_nothing(series: Series) -> None:
     assert series.community(0, 1 << 40) == []
     assert series.partners("h001", 0, 1 << 40) == []
     assert series.totals("h001", 0, 1 << 40) == HouseholdTotals()
+    assert series.sums("h001", [0, 900, 1 << 40]) == [HouseholdTotals(), HouseholdTotals()]
     series.write([])
 
 
@@ -280,6 +282,21 @@ def test_totals_are_exact_beyond_64_bits(series: Series) -> None:
     assert totals.saved_money == 3 * most - 3
     assert (totals.intervals, totals.heard, totals.generation_wh) == (3, 2, 2_100)
     assert (totals.first, totals.last) == (HOUSEHOLD.start, HOUSEHOLD.start + 1800)
+
+
+def test_sums_are_the_totals_of_each_span(series: Series) -> None:
+    most = (1 << 63) - 1
+    series.write([later(HOUSEHOLD, i, heard=i != 1, sold_wh=i, trade_money=most) for i in range(6)])
+    series.write([replace(HOUSEHOLD, household="h002")])
+    at = HOUSEHOLD.start
+    bounds = [at - 900, at, at + 900, at + 3600, at + 7200, at + 9000]
+    found = series.sums("h001", bounds)
+    assert [total.intervals for total in found] == [0, 1, 3, 2, 0]
+    assert [total.sold_wh for total in found] == [0, 0, 6, 9, 0]
+    assert [total.heard for total in found] == [0, 1, 2, 2, 0]
+    assert [total.trade_money for total in found] == [0, most, 3 * most, 2 * most, 0]
+    assert [total.first for total in found] == [None, at, at + 900, at + 3600, None]
+    assert found == [series.totals("h001", begin, end) for begin, end in pairwise(bounds)]
 
 
 def test_lengths_are_part_of_the_key(series: Series) -> None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from broker.contract import Reading, topic
 from broker.keys import derive_key, sign
 from market.commands import main
-from market.record import Record
+from market.record import Record, RecordFullError
 from market.record.rows import CORRECTED, ESTIMATED, FINAL, PROVISIONAL
 from market.service.audit import audit
 from market.service.estimates import Estimates
@@ -221,7 +222,7 @@ def test_a_gap_without_a_second_side_is_left_until_it_has_one(record: Record) ->
     now = END + 4 * DAY_S
     assert estimates.fill(gates.rules, now, gates.next_start) == 0
     hear(record, gates, {("m3", SINCE + 2700): truth["m3", SINCE + 2700]})
-    estimates.heard(["m3"])
+    estimates.heard([(SINCE + 2700, "m3")])
     assert estimates.fill(gates.rules, now + 1, gates.next_start) == 2
     settle(record, gates, now + 1)
     assert all(newest(record, SINCE + 900 * i)["h3"]["heard"] for i in (1, 2, 3))
@@ -333,6 +334,117 @@ def test_a_gap_is_estimated_between_what_was_put_right(record: Record) -> None:
     assert sum(row["import_wh"] for row in used) == high.import_wh - low.import_wh
 
 
+def used_wh(record: Record, meter: str, start: int) -> int | None:
+    row = newest(record, start)[meter.replace("m", "h")]
+    return row["import_wh"] if row["heard"] else None
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["restarted", "running"])
+@pytest.mark.parametrize(("step", "stated", "used"), [(0, 60, [60, 20, 20, 20]), (3, 180, [0, 60, 60, 60])])
+def test_estimates_are_made_again_when_one_of_their_sides_is_put_right(
+    record: Record, step: int, stated: int, used: list[int], again: bool
+) -> None:
+    """Two unknown ends between 0 and 120 Wh: the side below turns out to be 60, or the one above 180."""
+    gates, estimates = Gates(record, grace_s=0.0), Estimates(record)
+    at = [SINCE + 900 * step for step in range(4)]
+    hear(record, gates, {("m3", at[0]): Registers(0, 0, 0, 0), ("m3", at[3]): Registers(120, 0, 0, 120)})
+    settle(record, gates, END)
+    now = END + 4 * DAY_S
+    assert estimates.fill(gates.rules, now, gates.next_start) == 2
+    settle(record, gates, now)
+    assert [used_wh(record, "m3", start) for start in at] == [0, 40, 40, 40]
+    correct(record, "m3", at[step], Registers(stated, 0, 0, stated))
+    estimates = Estimates(record) if again else estimates
+    assert estimates.fill(gates.rules, now + 60, gates.next_start) == 2
+    assert estimates.fill(gates.rules, now + 120, gates.next_start) == 0
+    assert Estimates(record).fill(gates.rules, now + 120, gates.next_start) == 0
+    settle(record, gates, now + 120)
+    assert [used_wh(record, "m3", start) for start in at] == used
+    flagged = [gate.start for gate in record.gates() if gate.revision and "estimated" in record.result(gate.number)]
+    assert set(flagged) == {at[1], at[2], at[3]}
+    whole(record)
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["restarted", "running"])
+def test_estimates_are_made_again_when_a_reading_comes_into_their_gap(record: Record, again: bool) -> None:
+    """Of two estimated ends the second becomes known, and lies below what was estimated for the first."""
+    gates, estimates = Gates(record, grace_s=0.0), Estimates(record)
+    at = [SINCE + 900 * step for step in range(4)]
+    hear(record, gates, {("m3", at[0]): Registers(0, 0, 0, 0), ("m3", at[3]): Registers(120, 0, 0, 120)})
+    settle(record, gates, END)
+    now = END + 4 * DAY_S
+    assert estimates.fill(gates.rules, now, gates.next_start) == 2
+    settle(record, gates, now)
+    hear(record, gates, {("m3", at[2]): Registers(10, 0, 0, 10)})
+    estimates.heard([(at[2], "m3")])
+    estimates = Estimates(record) if again else estimates
+    assert estimates.fill(gates.rules, now + 60, gates.next_start) == 1
+    assert Estimates(record).fill(gates.rules, now + 60, gates.next_start) == 0
+    settle(record, gates, now + 60)
+    assert [used_wh(record, "m3", start) for start in at] == [0, 5, 5, 110]
+    whole(record)
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["restarted", "running"])
+def test_a_gap_between_registers_that_fell_is_estimated_once_its_side_is_put_right(record: Record, again: bool) -> None:
+    gates, estimates = Gates(record, grace_s=0.0), Estimates(record)
+    at = [SINCE + 900 * step for step in range(4)]
+    hear(record, gates, {("m3", at[0]): Registers(0, 0, 0, 0), ("m3", at[3]): Registers(120, 0, 0, 120)})
+    settle(record, gates, END)
+    correct(record, "m3", at[0], Registers(500, 0, 0, 500))
+    now = END + 4 * DAY_S
+    assert estimates.fill(gates.rules, now, gates.next_start) == 0
+    correct(record, "m3", at[0], Registers(0, 0, 0, 0), "the correction was wrong")
+    estimates = Estimates(record) if again else estimates
+    assert estimates.fill(gates.rules, now + 60, gates.next_start) == 2
+    settle(record, gates, now + 60)
+    assert [used_wh(record, "m3", start) for start in at] == [0, 40, 40, 40]
+    whole(record)
+
+
+def test_a_gap_that_reaches_back_over_the_final_deadline_is_filled_whole(record: Record) -> None:
+    """A market begins to look when the first of two unknown ends is final: no energy is lost."""
+    gates = Gates(record, grace_s=0.0)
+    at = [SINCE + 900 * step for step in range(4)]
+    hear(record, gates, {("m3", at[0]): Registers(0, 0, 0, 0), ("m3", at[3]): Registers(120, 0, 0, 120)})
+    settle(record, gates, END)
+    now = at[1] + 900 + 120 * DAY_S
+    assert Estimates(record).fill(gates.rules, now, gates.next_start) == 2
+    settle(record, gates, now)
+    assert [used_wh(record, "m3", start) for start in at] == [0, 40, 40, 40]
+    states = {gate.start: gate.state for gate in record.gates()}
+    assert [states[start] for start in at[1:3]] == [FINAL, CORRECTED]
+    whole(record)
+
+
+def test_what_could_not_be_stored_is_estimated_later(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    gates, estimates = Gates(record, grace_s=0.0), Estimates(record)
+    gap(record, gates, {("m3", SINCE + 900), ("m1", SINCE + 1800)})
+    with monkeypatch.context() as full:
+        full.setattr(record, "add_correction", Mock(side_effect=RecordFullError("no room")))
+        with pytest.raises(RecordFullError):
+            estimates.fill(gates.rules, END + 4 * DAY_S, gates.next_start)
+    assert estimates.fill(gates.rules, END + 4 * DAY_S, gates.next_start) == 2
+
+
+def test_an_estimate_made_again_after_the_final_deadline_is_its_households_own(record: Record) -> None:
+    gates, estimates = Gates(record, grace_s=0.0), Estimates(record)
+    truth = gap(record, gates, {("m3", SINCE + 1800)})
+    now = END + 4 * DAY_S
+    assert estimates.fill(gates.rules, now, gates.next_start) == 1
+    settle(record, gates, now)
+    before = balances(record)
+    late = END + 130 * DAY_S
+    high = truth["m3", SINCE + 2700]
+    correct(record, "m3", SINCE + 2700, high._replace(import_wh=high.import_wh + 100))
+    assert estimates.fill(gates.rules, late, gates.next_start) == 1
+    settle(record, gates, late)
+    after = balances(record)
+    moved = {key[1] for key in before | after if before.get(key, 0) != after.get(key, 0)}
+    assert moved == {"household:h3", "supplier"}
+    whole(record)
+
+
 def test_a_gap_of_a_meter_that_has_left_is_estimated(record: Record) -> None:
     gates, estimates = Gates(record, grace_s=0.0), Estimates(record)
     gap(record, gates, {("m3", SINCE + 900)})
@@ -417,6 +529,9 @@ def test_the_command_stores_what_a_person_says(settled: Path, capsys: pytest.Cap
         (["m3", local(SINCE + 60), "--import-wh", "1"], "no interval of 900 s starts then"),
         (["m3", local(SINCE + 90_000), "--import-wh", "1"], "has not been settled here"),
         (["m3", "yesterday", "--import-wh", "1"], "not a time"),
+        (["m3", "0001-01-01T00:00", "--import-wh", "1"], "0001-01-01T00:00: this interval has not been settled here"),
+        (["m3", "1970-01-01T00:45", "--import-wh", "1"], "this interval has not been settled here"),
+        (["m3", "9999-12-31T23:45", "--import-wh", "1"], "this interval has not been settled here"),
         (["m3", local(SINCE)], "nothing is corrected"),
         (["m3", local(SINCE + 900), "--import-wh", "1"], "must be given too"),
         (["m3", local(SINCE + 2700), "--import-wh", "0"], "the register stood at"),

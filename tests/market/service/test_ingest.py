@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from broker.contract import Reading, topic
 from broker.keys import derive_key, sign, verify
-from market.record import Record
+from market.record import MeterStatus, Record
 from market.service.ingest import Ingest, Message
 from tests.market.bodies import COMMUNITY, TARIFFS
 
@@ -234,10 +234,43 @@ def test_members_change_for_the_intervals_that_start_after_it(ingest: Ingest, re
 )
 def test_a_bad_status_is_counted_and_harmless(ingest: Ingest, record: Record, payload: bytes, outcome: str) -> None:
     assert ingest.status(Message("pumasi/1/c/m1/status", payload)) is None
-    assert record.outcomes() == {outcome: 1}
     assert ingest.status(Message("pumasi/1/c/m9/status", b'{"v":1,"online":true}')) is None
-    assert record.outcomes()["unknown-meter"] == 1
+    ingest.store_statuses(NOW)
+    assert record.outcomes() == {outcome: 1, "unknown-meter": 1}
+    assert record.statuses() == {}
     assert ingest.status(Message("pumasi/1/c/m1/status", b'{"v":1,"online":false}')) == ("m1", False)
+
+
+def test_what_meters_say_of_themselves_is_kept(ingest: Ingest, record: Record, store: Path) -> None:
+    def say(meter: str, now: int, *saids: dict[str, Any]) -> None:
+        for said in saids:
+            payload = json.dumps({"v": 1, **said}).encode()
+            assert ingest.status(Message(f"pumasi/1/c/{meter}/status", payload)) == (meter, said["online"])
+        ingest.store_statuses(now)
+
+    healthy = {"online": True, "firmware": "0.2.0", "rssi": -61, "outbox": 2, "boots": 3, "odd": [1]}
+    say("m1", NOW, healthy)
+    say("m2", NOW, {"online": False})
+    reader = Record(store, read_only=True)
+    found = reader.statuses()
+    assert found.keys() == {"m1", "m2"}
+    assert (found["m1"].received_at, found["m1"].online) == (NOW, True)
+    assert {"firmware": "0.2.0", "rssi": -61, "outbox": 2, "boots": 3}.items() <= found["m1"].said.items()
+    assert "odd" not in found["m1"].said
+    assert found["m2"] == MeterStatus(NOW, False, {})
+    # What the broker kept comes again at every connection: it is no news.
+    say("m1", NOW + 60, healthy)
+    say("m2", NOW + 60, {"online": False})
+    assert reader.statuses() == found
+    # Its last will does not undo what it said; one that says both within a second has said both.
+    say("m1", NOW + 120, {"online": False})
+    say("m2", NOW + 120, {"online": True, "firmware": "0.1.7"}, {"online": False})
+    assert reader.statuses()["m1"] == MeterStatus(NOW + 120, False, found["m1"].said)
+    assert reader.statuses()["m2"].said["firmware"] == "0.1.7"
+    assert not reader.statuses()["m2"].online
+    say("m1", NOW + 180, healthy)
+    assert reader.statuses()["m1"] == MeterStatus(NOW + 180, True, found["m1"].said)
+    reader.close()
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -105,6 +105,34 @@ def test_a_correction_closes_its_month_again_and_only_that(settled: Path) -> Non
     record.close()
 
 
+def test_a_month_that_comes_out_the_same_is_not_derived_every_hour(
+    settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settled again by a correction to what it was, it is looked at once."""
+    closing, said = MonthClosing(settled, print), []
+    record = Record(settled)
+    real = months.close
+
+    def close(record: Record, month: Any, *rest: Any) -> Any:
+        said.append(str(month))
+        return real(record, month, *rest)
+
+    monkeypatch.setattr(months, "close", close)
+    for hour in range(4):
+        if hour == 1:
+            last = JULY - HALF_DAY_S
+            with record.transaction():
+                same = registers("m1", (JULY - SINCE) // HALF_DAY_S)
+                record.add_correction("m1", last, HALF_DAY_S, same, reason="as it was", author="operator", now=JULY)
+            gates = Gates(record, 0.0, 0, Chain(record, settled))
+            gates.now = JULY + 5 * DAY_S
+            assert [closed.gate.revision for closed in gates.run_again()] == [1]
+        closing.look(JULY + 5 * DAY_S + hour * 3600)
+        closing.stop(60)
+    assert said == ["2026-05", "2026-06", "2026-06"]
+    record.close()
+
+
 def test_what_stands_in_the_way_is_said_once_and_the_market_goes_on(
     settled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

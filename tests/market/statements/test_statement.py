@@ -15,8 +15,8 @@ from market.record import Record
 from market.service import months
 from market.settlement.rules import Rules
 from market.statements.figures import amount, kwh, price, with_currency
-from market.statements.pdf import pdf
-from market.statements.statement import Statement, StatementError, statement
+from market.statements.pdf import WIDTH_MM, pdf, widths_mm
+from market.statements.statement import Bar, Statement, StatementError, statement
 from market.statements.table import COLUMNS, csv_text
 from market.statements.words import LANGUAGES, words
 from market.tariffs.amounts import money, money_text
@@ -180,3 +180,12 @@ def test_the_fonts_are_free_and_small() -> None:
     folder = Path(__file__).parents[3] / "market" / "statements" / "fonts"
     assert "SIL OPEN FONT LICENSE" in (folder / "OFL.txt").read_text()
     assert sum(path.stat().st_size for path in folder.glob("*.woff")) < 2**20
+
+
+@pytest.mark.parametrize(
+    ("parts", "shares"), [((10, 20, 10), (0.25, 0.5, 0.25)), ((0, 80, -50), (0, 1, 0)), ((0, 0, 0), (0, 0, 0))]
+)
+def test_a_bar_is_never_wider_than_the_page(parts: tuple[int, ...], shares: tuple[float, ...]) -> None:
+    """What was bought and then not used leaves less than nothing for the supplier."""
+    bar = Bar("used", tuple((str(place), energy_wh) for place, energy_wh in enumerate(parts)))
+    assert widths_mm(bar) == [WIDTH_MM * part for part in shares]

@@ -54,6 +54,23 @@ def test_350_kwh_in_2024() -> None:
     assert money_text(made.total) == "71260"
 
 
+def test_what_was_bought_and_then_not_used_is_given_back() -> None:
+    """A correction of a final month leaves 20 kWh less import than was bought: at the first block's price, by hand.
+
+    Base, tax and fund are the tariff's own on less than nothing, each with its own rounding.
+    """
+    made = bill(read_tariff(KOREA_2016), month_of("2016-07"), Usage({"": Amount(-20_000, 0)}, bought_wh=120_000))
+    assert [(line.name, line.detail, money_text(line.money)) for line in made.lines] == [
+        ("energy", "0-100", "-1214"),
+        ("base", "", "410"),
+        ("vat", "", "-80"),  # -80.4 to the won
+        ("fund", "", "-30"),  # -29.748 to ten won below
+        ("rounding", "", "-6"),
+    ]
+    assert money_text(made.total) == "-920"
+    assert money_text(month_bill(KOREA_2016, "2016-07", 0).total) == "460", "410, 41 and 10, to ten won below"
+
+
 def test_a_trade_of_40_kwh_in_2024() -> None:
     """A buyer whose month is 190 kWh saves 6,090 won by 40 of them; a net-metered seller at 430 loses 14,620.
 

@@ -1,4 +1,4 @@
-"""Authors of inputs, corrections, months beside intervals, the chain; PostgreSQL."""
+"""Authors of inputs, corrections, months beside intervals, the chain, meters' health; PostgreSQL."""
 
 from alembic import op
 
@@ -59,6 +59,10 @@ def upgrade() -> None:
     run(
         "CREATE TABLE chain (gate {whole} NOT NULL PRIMARY KEY, entry TEXT NOT NULL, sealed TEXT NOT NULL,"
         " head TEXT NOT NULL, signature TEXT){strict}"
+    )
+    run(
+        "CREATE TABLE status (meter TEXT NOT NULL PRIMARY KEY, received_at {whole} NOT NULL, online {whole} NOT NULL,"
+        " body TEXT NOT NULL){by_key}"
     )
     for guard in guards(sqlite):
         op.execute(guard)

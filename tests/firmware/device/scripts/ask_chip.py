@@ -1,7 +1,7 @@
 # Lives through a list of steps with an ATM90E32. Argument: a file with its settings and the steps:
-# "read", ["calibrate", phase, mV, mA], "restart" (of the processor), "power cut" (of the chip), "absent", "present",
-# ["disturb", register, answers], ["energy", register, 0.01 pulses], ["set", register, value]. Prints what reading and
-# calibrating give.
+# "read", "restart" (of the processor), "power cut" (of the chip), "absent", "present",
+# ["disturb", register, answers], ["energy", register, 0.01 pulses], ["set", register, value]. Prints what
+# reading gives.
 import asyncio
 import json
 import sys
@@ -24,8 +24,6 @@ async def run():
         try:
             if what == "read":
                 out.append(fakes.sample_of(await sensor.read()))
-            elif what == "calibrate":
-                out.append(await sensor.calibrate(*arguments))
             elif what == "restart":
                 sensor = make(settings, fakes.Buses(chip))
             elif what == "power cut":

@@ -221,6 +221,51 @@ class Chip:
             self.registers[register] = value
 
 
+class Bench(Chip):
+    """A chip on a test bench: what it shows of a load, by its gains and its transformers' errors, and their angle.
+
+    `load` is (V, A, degrees that the current lags) of a phase; `errors` is (voltage, current, degrees): what it shows
+    at gains of 32768, as parts of the truth, and by how much its transformers bring the current forward.
+    """
+
+    UNIT_DEGREES = 360 * 50 / 2_048_000
+
+    def __init__(self, load, errors):
+        self.load = load
+        self.errors = errors
+        Chip.__init__(self)
+
+    def _read(self, register):
+        if 0xB1 <= register <= 0xB3 or 0xC1 <= register <= 0xC3:
+            power = self._power((register & 15) - 1) & 0xFFFFFFFF
+            self._last = power >> 16 if register < 0xC0 else power & 0xFFFF
+            return self._last
+        if 0xD9 <= register <= 0xDB:
+            self._last = min(int(100 * self._voltage(register - 0xD9)), 0xFFFF)
+            return self._last
+        if 0xDD <= register <= 0xDF:
+            self._last = min(int(1000 * self._current(register - 0xDD)), 0xFFFF)
+            return self._last
+        return Chip._read(self, register)
+
+    def _voltage(self, phase):
+        return self.load[0] * self.errors[0] * self.registers.get(0x61 + 4 * phase, 0) / 32768
+
+    def _current(self, phase):
+        return self.load[1] * self.errors[1] * self.registers.get(0x62 + 4 * phase, 0) / 32768
+
+    def _power(self, phase):
+        import math
+
+        gain = self.registers.get(0x47 + 2 * phase, 0)
+        gain -= (gain & 0x8000) << 1
+        angle = self.registers.get(0x48 + 2 * phase, 0)
+        angle = -(angle & 0x7FFF) if angle & 0x8000 else angle
+        lag = self.load[2] - self.errors[2] + angle * self.UNIT_DEGREES
+        watts = self._voltage(phase) * self._current(phase) * math.cos(math.radians(lag)) * (1 + gain / 32768)
+        return round(watts / 0.00032)
+
+
 class Buses:
     """Stands for sensors.buses.Buses; what a sensor asked for is remembered."""
 

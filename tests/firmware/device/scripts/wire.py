@@ -1,10 +1,10 @@
-# A board's pins, as sensors ask for them. Argument: a file with the sensors, and whether MicroPython has
-# machine.Counter. Prints what was made of machine's parts, or the complaint.
+# A board's pins, as sensors ask for them. Argument: a file with the sensors, whether MicroPython has machine.Counter,
+# and the board's name where it is known. Prints what was made of machine's parts, or the complaint.
 import json
 import sys
 
 with open(sys.argv[1]) as file:
-    entries, counters = json.load(file)
+    entries, counters, *board = json.load(file)
 made = []
 
 
@@ -65,7 +65,7 @@ from sensors.buses import Buses  # noqa: E402
 from sensors.make import make_all  # noqa: E402
 
 try:
-    sensors = make_all(entries, Buses())
+    sensors = make_all(entries, Buses(*board))
     told = [[sensor.role, sensor.driver] for sensor in sensors]
     print(json.dumps({"made": made, "sensors": told, "tags": len({sensor.tag for sensor in sensors})}))
 except ConfigurationError as error:

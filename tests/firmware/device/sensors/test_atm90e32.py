@@ -1,12 +1,15 @@
 """The ATM90E32 driver against a chip that clears what is read, forgets without power, and sits on a noisy bus."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-ONE = {"driver": "atm90e32", "role": "grid", "phases": 1}
-THREE = {"driver": "atm90e32", "role": "grid", "phases": 3}
+NEW = {"driver": "atm90e32", "role": "grid", "phases": 1}
+NEW_THREE = {**NEW, "phases": 3}
+ONE = {**NEW, "voltage_gain": [7305], "current_gain": [27961]}
+THREE = {**NEW_THREE, "voltage_gain": [7305] * 3, "current_gain": [27961] * 3}
 # total forward and reverse; of phase A they are one further on
 FORWARD, REVERSE = 0x80, 0x84
 
@@ -129,14 +132,83 @@ def test_gains_go_where_they_belong(ask: Callable[..., Any]) -> None:
     assert {name: registers[name] for name in expected} == expected
 
 
-def test_calibration_writes_and_tells_the_gains(ask: Callable[..., Any]) -> None:
-    measured = [["set", 0xDA, 21_850], ["set", 0xDE, 4_000]]
-    answer = ask(
-        "ask_chip.py",
-        {**THREE, "voltage_gain": [7305, 7305, 7305]},
-        ["read", *measured, ["calibrate", 1, 220_000, 5_000], "read", ["calibrate", 0, 230_000, None]],
-    )
-    assert answer["out"][1] == {"voltage_gain": [7305, 7355, 7305], "current_gain": [32768, 40960, 32768]}
-    assert (answer["registers"]["65"], answer["registers"]["66"], answer["registers"]["7f"]) == (7355, 40960, 0)
-    assert answer["resets"] == 1
-    assert "nothing was measured" in answer["out"][3]
+@pytest.mark.parametrize(
+    "settings",
+    [
+        NEW,
+        NEW_THREE,
+        # L2 is new
+        {**NEW_THREE, "voltage_gain": [7305, 32768, 7305], "current_gain": [27961, 32768, 27961]},
+    ],
+)
+def test_what_nobody_has_calibrated_counts_nothing(ask: Callable[..., Any], settings: dict[str, Any]) -> None:
+    answer = ask("ask_chip.py", settings, ["read", ["energy", FORWARD, 800], "read"])
+    assert answer["out"] == ["not calibrated yet"] * 2
+
+
+# A board's usual errors: what it shows at the chip's own gains, and an angle of transformers and filters.
+ERRORS = [4.31, 1.17, 1.9]
+RESISTIVE, INDUCTIVE = [230.12, 4.345, 0], [229.8, 4.402, 60]
+
+
+def watts(load: list[float]) -> int:
+    """[mW]"""
+    return round(1000 * load[0] * load[1] * math.cos(math.radians(load[2])))
+
+
+def reference(load: list[float]) -> list[int]:
+    """[mV, mA, mW] as a good instrument shows them."""
+    return [round(1000 * load[0]), round(1000 * load[1]), watts(load)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "errors"),
+    [
+        pytest.param(NEW, ERRORS, id="a new board"),
+        pytest.param(NEW, [4.31, 1.17, -1.9], id="an angle of the other sign"),
+        pytest.param(ONE, ERRORS, id="once more"),
+        pytest.param({**NEW, "reversed": True}, [4.31, 1.17, 178.5], id="a transformer the other way round"),
+        pytest.param(NEW, [0.9, 0.6, 0.3], id="gains above those of the chip"),
+    ],
+)
+def test_a_calibrated_phase_shows_what_the_reference_shows(
+    ask: Callable[..., Any], settings: dict[str, Any], errors: list[float]
+) -> None:
+    steps: list[Any] = [["load", *RESISTIVE], ["calibrate", 0, *reference(RESISTIVE)], ["shows", 0]]
+    steps += [["load", *INDUCTIVE], ["angle", 0, *reference(INDUCTIVE)], ["shows", 0]]
+    # the angle has moved the power at power factor 1 a little; then a load of neither kind
+    steps += [["load", *RESISTIVE], ["calibrate", 0, *reference(RESISTIVE)], ["load", 231.5, 20.0, 36.87], ["shows", 0]]
+    answer = ask("bench_chip.py", settings, errors, steps)
+    sign = -1 if settings.get("reversed") else 1
+    loads = [RESISTIVE, INDUCTIVE, [231.5, 20.0, 36.87]]
+    assert len(answer["out"]) == len(loads), answer["out"]
+    for shown, load in zip(answer["out"], loads, strict=True):
+        assert sign * shown[0] == pytest.approx(watts(load), rel=8e-4)
+        assert shown[1:] == pytest.approx(reference(load)[:2], rel=4e-4)
+
+
+def test_the_other_phases_keep_their_gains(ask: Callable[..., Any]) -> None:
+    steps = [["load", *RESISTIVE], ["calibrate", 1, *reference(RESISTIVE)]]
+    gains = ask("bench_chip.py", NEW_THREE, ERRORS, steps)["gains"]
+    assert [gains["voltage_gain"][phase] for phase in (0, 2)] == [32768, 32768]
+    assert (gains["power_gain"][0], gains["phase_angle"]) == (0, [0, 0, 0])
+    assert gains["voltage_gain"][1] == pytest.approx(32768 / 4.31, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("load", "what", "shown", "complaint"),
+    [
+        ([230, 0, 0], "calibrate", [230_000, 5000, 1_150_000], "nothing was measured: is the load on"),
+        ([230, 5, 180], "calibrate", [230_000, 5000, 1_150_000], "is the transformer the right way round?"),
+        ([230, 5, 50], "calibrate", [230_000, 5000, 1_150_000], "is the load resistive"),
+        ([230, 5, 0], "angle", [230_000, 5000, 1_150_000], "the power factor is not 0.3 to 0.8"),
+        ([230, 5, 60], "angle", [230_000, 5000, 700_000], "calibrate the power gain first"),
+    ],
+)
+def test_what_is_no_calibration_changes_nothing(
+    ask: Callable[..., Any], load: list[float], what: str, shown: list[int], complaint: str
+) -> None:
+    settings = {**ONE, "voltage_gain": [7603], "current_gain": [28007], "power_gain": [3], "phase_angle": [-4]}
+    answer = ask("bench_chip.py", settings, [4.31, 1.17, 0.05], [["load", *load], [what, 0, *shown]])
+    assert complaint in answer["out"][0]
+    assert answer["gains"] == {name: settings[name] for name in answer["gains"]}

@@ -13,7 +13,7 @@ HALF = 2
 
 SDM = {"4 72 4": struct.pack(">2f", 800, 1).hex(), "4 0 18": struct.pack(">9f", *range(9)).hex()}
 DRIVERS = {
-    "atm90e32": ({"phases": 3}, None),
+    "atm90e32": ({"phases": 3, "voltage_gain": [7305] * 3, "current_gain": [27961] * 3}, None),
     "sdm": ({"model": "sdm630"}, SDM),
     "jsy194t": ({"channel": 1}, {"3 72 14": bytes(56).hex()}),
     "pzem004t": ({"role": "load"}, {"4 0 10": bytes(20).hex()}),

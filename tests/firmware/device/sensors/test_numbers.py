@@ -32,11 +32,24 @@ def test_infinity_is_no_number(ask: Callable[..., Any]) -> None:
     [
         # the worked examples of Atmel's application note 46103
         ("power_gain", [0, 8622, 7434], 5237),
-        ("phase_angle", [1000_00, 1009_50, 50], 36),
+        ("phase_angle", [1000_00, 1009_50, 2000_00, 50], 36),
         ("gain", [7305, 220_000, 218_500], 7355),
         # 60 Hz; a load that shows too little; another amplification
-        ("phase_angle", [1000, 1010, 60], 31),
-        ("phase_angle", [1000, 990, 50], -38),
+        ("phase_angle", [1000, 1010, 2000, 60], 31),
+        ("phase_angle", [1000, 990, 2000, 50], -38),
+        # other power factors: one degree is 113.8 delays of 1/2.048 MHz
+        ("phase_angle", [300_000, 316_648, 1_000_000, 50], 114),
+        ("phase_angle", [800_000, 810_349, 1_000_000, 50], 112),
+        (
+            "phase_angle",
+            [900, 910, 1000, 50],
+            "ValueError: the power factor is not 0.3 to 0.8: with this load an angle does not show",
+        ),
+        (
+            "phase_angle",
+            [900, 910, 800, 50],
+            "ValueError: the power factor is not 0.3 to 0.8: with this load an angle does not show",
+        ),
         ("gain", [32768, 100, 200], 16384),
         ("gain", [32768, 300, 100], "ValueError: a gain of 98304: another transformer or amplification is needed"),
         ("gain", [32768, 100, 0], "ValueError: nothing was measured: is the load on, and the transformer connected?"),
@@ -48,7 +61,7 @@ def test_infinity_is_no_number(ask: Callable[..., Any]) -> None:
         ),
         (
             "phase_angle",
-            [1000, 1100, 50],
+            [1000, 1100, 2000, 50],
             "ValueError: the power is not near the reference: calibrate the power gain first",
         ),
     ],

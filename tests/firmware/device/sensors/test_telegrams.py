@@ -197,6 +197,10 @@ def test_escapes_inside_a_file_are_undone(ask: Callable[..., Any]) -> None:
     [
         ("77070100010800ff0101621e5255" + "650000002a01", "a scaler beyond ten"),
         (IMPORT + "55ffffff0001", "a counter below zero"),
+        # 2^36 tenths of a Wh are 6.9 GWh; 20-digit counters, and scaled by 10^10
+        (IMPORT + "69000000100000000001", "a counter beyond 4.3 GWh"),
+        (IMPORT + "697fffffffffffffff01", "a counter beyond 4.3 GWh"),
+        ("77070100010800ff0101621e520a" + "697fffffffffffffff01", "a counter beyond 4.3 GWh"),
         (IMPORT + "650000002a", "a length beyond the end|broken off|no list"),
         (IMPORT + "8f8f8f8f00", "a length of more than three bytes"),
         (IMPORT + "f1" * 40, "a length"),

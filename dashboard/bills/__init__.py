@@ -1,0 +1,1 @@
+"""A household's bills, the proofs of what it was charged, and its questions about either."""

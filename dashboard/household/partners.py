@@ -1,0 +1,74 @@
+"""Neighbours by the names this household may see, and the way energy takes between two homes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dashboard.household.home import Home
+from market.settlement.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """``alias`` is the same in all that this household sees, and another for everybody else.
+
+    ``name`` only where both homes want to be named.
+    """
+
+    alias: str
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Between two homes: the lines of the tree it takes, the node it turns at, what a kWh pays for it [ticks]."""
+
+    lines: int
+    turns_at: str
+    fee_ticks: int
+
+
+class Neighbours:
+    """How a household's other members are called before it."""
+
+    def __init__(self, home: Home) -> None:
+        self._accounts, self._viewer = home.site.accounts, home.household
+        self.named = self._accounts.shows_name(home.household)
+        self._names = {member.household: member.name for member in home.rules.members}
+
+    def of(self, partner: str) -> Neighbour:
+        named = self.named and self._accounts.shows_name(partner)
+        alias = _alias(self._accounts.pseudonym(self._viewer, partner))
+        return Neighbour(alias, self._names.get(partner) if named else None)
+
+
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+"""Without those that look like another."""
+
+
+def _alias(number: int) -> str:
+    letters = []
+    for _ in range(4):
+        number, place = divmod(number, len(_LETTERS))
+        letters.append(_LETTERS[place])
+    return "".join(letters)
+
+
+def way_between(rules: Rules, one: int, other: int) -> Way:
+    """The only way there is in a tree, and its fees for energy from ``one`` node to ``other``."""
+    up, down = _to_root(rules, one), _to_root(rules, other)
+    shared = set(up) & set(down)
+    turn = next(node for node in up if node in shared)
+    upwards, downwards = up[: up.index(turn)], down[: down.index(turn)]
+    network = rules.network
+    fee = sum(int(network.fee_ticks[node]) for node in upwards)
+    fee += sum(int(network.fee_down_ticks[node]) for node in downwards)
+    return Way(len(upwards) + len(downwards), rules.nodes[turn], fee)
+
+
+def _to_root(rules: Rules, node: int) -> Sequence[int]:
+    found = [node]
+    while (node := int(rules.network.parent[node])) >= 0:
+        found.append(node)
+    return found

@@ -1,0 +1,120 @@
+"""What needs an operator today: what stands still, who is silent, what waits for an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dashboard.bills import disputes
+from dashboard.operator.auditing import audit_view
+from dashboard.operator.background import Background
+from dashboard.operator.meters import every_meter
+from dashboard.operator.network import overloaded
+from dashboard.site import Site
+
+STILL_INTERVALS = 2
+"""A market that has closed no gate for so many intervals after one could close is not running."""
+CLOSABLE_S = 300
+"""By then a gate has closed even when a meter was missing."""
+BEHIND_GATES = 2
+
+Weight = Literal["now", "soon"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something to look at: ``kind`` names it, ``n`` counts it, ``path`` leads to where more is said."""
+
+    kind: str
+    weight: Weight
+    n: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TodayView:
+    """``items`` are what needs somebody, the urgent ones first. The figures are the newest settled interval's."""
+
+    now: int
+    start: int | None
+    length: int
+    homes: int
+    heard: int
+    meters: int
+    online: int
+    energy_traded_wh: int
+    price_ticks: int | None
+    certificate_gap: int
+    gates: int
+    items: tuple[Item, ...]
+
+
+def today_view(site: Site, background: Background) -> TodayView:
+    """Everything at a glance."""
+    record, community = site.record.read(), site.record.community()
+    now, length = int(site.clock()), community.interval_s
+    last = record.last_gate()
+    meters, _ = every_meter(site)
+    points = [] if last is None else site.series.community(last.start, last.start + 1)
+    point = points[-1] if points else None
+    gates = record.last_gate_number(kind=None)
+    items = [
+        *_market(None if last is None else last.start + last.length, now, length),
+        *_counted(
+            "series-behind", "now", max(0, gates - site.record.change_counter()), "/operator/intervals", BEHIND_GATES
+        ),
+        *_counted("silent", "now", sum("silent" in one.reasons for one in meters), "/operator/meters?show=silent"),
+        *_counted("offline", "soon", sum(one.state == "offline" for one in meters), "/operator/meters?show=offline"),
+        *_network(site, last is not None),
+        *_counted("disputes", "soon", disputes.count_open(site.accounts.db), "/operator/corrections#disputes"),
+        *_outcomes(record.outcomes()),
+        *_counted("estimated", "soon", sum(one.estimated > 0 for one in meters), "/operator/meters?show=estimated"),
+        *_audit(site, background),
+    ]
+    items.sort(key=lambda item: item.weight != "now")
+    return TodayView(
+        now=now,
+        start=None if last is None else last.start,
+        length=length,
+        homes=len(site.record.households()),
+        heard=0 if point is None else point.heard,
+        meters=len(meters),
+        online=sum(one.state == "online" for one in meters),
+        energy_traded_wh=0 if point is None else point.energy_traded_wh,
+        price_ticks=None if point is None else point.price_ticks,
+        certificate_gap=0 if point is None else point.certificate_gap,
+        gates=gates,
+        items=tuple(items),
+    )
+
+
+def _counted(kind: str, weight: Weight, n: int, path: str, least: int = 1) -> list[Item]:
+    return [Item(kind, weight, n, path)] if n >= least else []
+
+
+def _market(settled: int | None, now: int, length: int) -> list[Item]:
+    """Whether intervals have ended and stand unsettled; ``settled`` is where the newest settled one ended."""
+    if settled is None:
+        return [Item("nothing-settled", "now", 0, "/operator/intervals")]
+    waiting = (now - CLOSABLE_S - settled) // length
+    if waiting >= STILL_INTERVALS:
+        return [Item("market-still", "now", waiting, "/operator/intervals")]
+    return _counted("unsettled", "soon", max(0, waiting), "/operator/intervals")
+
+
+def _network(site: Site, settled: bool) -> list[Item]:
+    return _counted("overload", "now", overloaded(site) if settled else 0, "/operator/network")
+
+
+def _outcomes(counts: dict[str, int]) -> list[Item]:
+    kept = sum(counts.get(name, 0) for name in ("conflicting", "impossible"))
+    return _counted("conflicting", "soon", kept, "/operator/corrections#messages")
+
+
+def _audit(site: Site, background: Background) -> list[Item]:
+    view = audit_view(site, background)
+    if view.result is not None and view.result.difference is not None:
+        return [Item("audit-differs", "now", 1, "/operator/audit")]
+    if view.result is None and view.gates:
+        return [Item("never-audited", "soon", view.gates, "/operator/audit")]
+    return []

@@ -1,0 +1,1 @@
+"""What everybody may know: the community's sums, its prices, its chain."""

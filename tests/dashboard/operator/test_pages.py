@@ -1,0 +1,144 @@
+"""Every page of the operator's rooms and its twin: who may read them, in both languages, and what they say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from firmware.host.community import community_document
+from firmware.host.street import load_street, with_homes
+from market.record import Record
+from tests.dashboard.operator.conftest import SINCE, people
+from tests.dashboard.signed import People
+
+LAST = SINCE + 5 * 900
+PLACES = [
+    "",
+    "/network",
+    f"/network?start={SINCE}&at=substation",
+    "/meters",
+    "/meters?show=attention&query=m0&page=3",
+    "/meters/m004",
+    "/intervals",
+    "/intervals?day=2016-07-11",
+    f"/intervals/{LAST}",
+    f"/intervals/{SINCE + 1800}?revision=0",
+    *(f"/intervals/{LAST}?shown={name}" for name in ("orders", "nodes", "matches", "transfers")),
+    f"/intervals/{LAST}/under?mechanism=nodal",
+    "/rules",
+    "/rules?month=2016-07",
+    "/members",
+    "/corrections",
+    "/audit",
+    "/log",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_operators_and_auditors_read_it_as_page_and_as_json(day: People, place: str) -> None:
+    for browser in (day.operator(), day.auditor()):
+        page = browser.get(f"/operator{place}")
+        assert page.status_code == 200, page.text
+        assert "<h1>" in page.text
+        assert "style=" not in page.text
+        twin = browser.get(f"/api/1/operator{place}")
+        assert twin.status_code == 200, twin.text
+        assert isinstance(twin.json(), dict)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_it_is_in_korean_too(day: People, place: str) -> None:
+    browser = day.operator()
+    browser.get("/language?to=ko")
+    page = browser.get(f"/operator{place}")
+    assert page.status_code == 200
+    assert 'lang="ko"' in page.text
+    assert re.search(r"<h1>[^<]*[가-힣]", page.text), "the heading"
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_nobody_else_reads_it(day: People, place: str) -> None:
+    assert day.household("h001").get(f"/api/1/operator{place}").json()["problem"] == "not-yours"
+    assert day.anonymous().get(f"/api/1/operator{place}").status_code == 401
+    assert day.anonymous().get(f"/operator{place}").headers["location"].startswith("/sign-in?")
+    limited = day.token("operator", None, ["household:read"])
+    assert limited.get(f"/api/1/operator{place}").json()["problem"] == "scope"
+
+
+@pytest.mark.parametrize(
+    ("place", "status", "problem"),
+    [
+        ("/network?at=nowhere", 404, "no-node"),
+        ("/network?start=7", 404, "no-interval"),
+        ("/meters/m999", 404, "no-meter"),
+        ("/intervals/900", 404, "no-interval"),
+        (f"/intervals/{LAST}?revision=7", 404, "no-interval"),
+        (f"/intervals/{LAST}?shown=secrets", 422, "bad-value"),
+        ("/intervals/99999999999999999999", 422, "bad-value"),
+        (f"/intervals/{LAST}/under?mechanism=fair", 404, "no-mechanism"),
+        ("/intervals?day=yesterday", 422, "bad-value"),
+        ("/rules?month=2016-13", 422, "bad-value"),
+    ],
+)
+def test_what_is_not_there_is_named(day: People, place: str, status: int, problem: str) -> None:
+    answer = day.operator().get(f"/api/1/operator{place}")
+    assert (answer.status_code, answer.json()["problem"]) == (status, problem)
+
+
+def test_today_says_what_needs_somebody(day: People) -> None:
+    view = day.operator().get("/api/1/operator").json()
+    assert {item["kind"]: (item["n"], item["weight"]) for item in view["items"]} == {
+        "offline": (1, "soon"),
+        "conflicting": (1, "soon"),
+        "never-audited": (9, "soon"),
+    }
+    assert (view["homes"], view["heard"], view["meters"], view["online"]) == (12, 12, 12, 8)
+    assert view["start"] == LAST
+    page = day.operator().get("/operator").text
+    assert '<a href="/operator/meters?show=offline">1 meter says it is offline</a>' in page
+
+
+def test_a_market_that_stands_still_comes_first(day: People) -> None:
+    site = day.app.state.site
+    at = {"now": LAST + 900.0}
+    object.__setattr__(site, "clock", lambda: at["now"])
+    try:
+        browser = day.operator()
+        at["now"] += 900 + 299
+        assert not [item for item in _items(browser) if item["kind"] in ("unsettled", "market-still")]
+        at["now"] += 1
+        assert ("unsettled", 1) in [(item["kind"], item["n"]) for item in _items(browser)]
+        at["now"] += 900
+        first = _items(browser)[0]
+        assert (first["kind"], first["weight"], first["n"]) == ("market-still", "now", 2)
+    finally:
+        object.__setattr__(site, "clock", lambda: LAST + 900)
+
+
+def _items(browser: object) -> list[dict[str, object]]:
+    return list(browser.get("/api/1/operator").json()["items"])  # type: ignore[attr-defined]
+
+
+def test_the_stream_is_for_operators(day: People) -> None:
+    assert day.anonymous().get("/operator/events").status_code == 401
+    assert day.household("h001").get("/operator/events").status_code == 403
+
+
+def test_a_community_that_has_not_begun(tmp_path: Path) -> None:
+    """Its pages open, or say that nothing has been settled yet."""
+    record = Record(tmp_path)
+    street = with_homes(load_street(), 3)
+    record.store_document(community_document(street, "c"), 0)
+    record.close()
+    for found in people(tmp_path, tmp_path):
+        browser = found.operator()
+        for place in ("", "/meters", "/meters/m001", "/intervals", "/members", "/corrections", "/audit", "/log"):
+            assert browser.get(f"/operator{place}").status_code == 200, place
+        for place in ("/network", "/rules", "/export"):
+            page = browser.get(f"/operator{place}")
+            assert page.status_code == 404, place
+            assert "settled yet." in page.text
+        kinds = [item["kind"] for item in browser.get("/api/1/operator").json()["items"]]
+        assert kinds == ["nothing-settled"]
