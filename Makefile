@@ -30,8 +30,8 @@ demo: .venv/made  ## a street of real homes trades; prints a link to its pages
 parts: .venv/made-test  ## unpack the Debian parts that tests need into .parts, as far as they are not installed
 	@$(BIN)/python tests/parts.py mosquitto influxdb postgresql victoria-metrics chromium
 
-screenshot: parts  ## the README's picture, made from a running demo
-	$(BIN)/python docs/picture.py docs/household.png
+screenshot: parts  ## the pictures of README and docs/dashboard.md, made from a running demo
+	$(BIN)/python docs/picture.py
 
 bench: .venv/made-test  ## measure; docs/benchmarks.md has the figures
 	$(BIN)/python -m benchmarks.demo

@@ -7,6 +7,7 @@ streams. It computes no money and no energy.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -41,6 +42,7 @@ from market.record import RecordError
 from market.series.points import Series, SeriesError
 
 MAX_STREAMS = 2000
+log = logging.getLogger(__name__)
 ROOMS = (general, accounts_routes, household, bills, advice, operator, public)
 """Whatever has a ``router(site)``."""
 
@@ -125,11 +127,14 @@ def _say_problems(app: FastAPI) -> None:
 
     @app.exception_handler(SeriesError)
     def no_series(request: Request, error: SeriesError) -> Response:
-        return _answer(request, Problem(503, "no-series", str(error)))
+        # Where databases lie is for the log: anybody may see these pages.
+        log.warning("the series cannot be read: %s", error)
+        return _answer(request, Problem(503, "no-series", "the series cannot be read right now; the log says why"))
 
     @app.exception_handler(RecordError)
     def no_record(request: Request, error: RecordError) -> Response:
-        return _answer(request, Problem(503, "no-record", str(error)))
+        log.warning("the record cannot be read: %s", error)
+        return _answer(request, Problem(503, "no-record", "the record cannot be read right now; the log says why"))
 
     @app.exception_handler(Exception)
     def failed(request: Request, error: Exception) -> Response:

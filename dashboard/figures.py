@@ -92,8 +92,8 @@ class Currency:
         if self.minor is None:
             sign, text = (MINUS, decimal(-ticks, 5, 1)) if ticks < 0 else ("", decimal(ticks, 5, 1))
             return f"{sign}{text}{self.after}" if self.after else f"{sign}{self.symbol}{text}"
-        digits = 1 if ticks % 100 == 0 else 2
-        return f"{decimal(ticks, 3, digits)}{SPACE}{self.minor}"
+        # A second digit only where it says something, also after rounding: 20 999 ticks are "21.0 ct", as 21 000 are.
+        return f"{decimal(ticks, 3, 2).removesuffix('0')}{SPACE}{self.minor}"
 
 
 _CURRENCIES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,6 +110,7 @@ def templates(language: str, currency: str, timezone: str) -> Environment:
         languages=words.LANGUAGES,
         currency=written,
         timezone=timezone,
+        parquet=importlib.util.find_spec("pyarrow") is not None,
     )
     pages.filters.update(
         power=figures.power,

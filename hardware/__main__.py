@@ -55,7 +55,7 @@ def _enclosure() -> None:
     try:
         from hardware.enclosure.__main__ import write
     except ModuleNotFoundError as error:
-        print(f"the enclosure stays as it is: {error.name} is not installed (pip install 'pumasi[hardware]')")
+        print(f"the enclosure stays as it is: {error.name} is not installed (pip install -e '.[hardware]')")
         return
     write()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Security
@@ -28,6 +29,8 @@ MonthPath = Annotated[str, Path(pattern=f"^{MONTH}$", description="such as 2026-
 Revision = Annotated[int | None, Query(ge=0, le=10_000, description="a correction's number; without it the newest")]
 Language = Annotated[str | None, Query(pattern=f"^({'|'.join(LANGUAGES)})$", description="of the document")]
 What = Annotated[str, Path(pattern=WHAT, description="an interval by its start in epoch seconds, or a month: 2026-07")]
+
+log = logging.getLogger(__name__)
 
 
 class Pdf(Response):
@@ -158,7 +161,8 @@ def _proof(site: Site, household: str, what: str) -> str:
     try:
         return proof_text(site, household, what)
     except KeyFileError as error:
-        raise Problem(503, "no-secret", str(error)) from None
+        log.warning("no proof can be made: %s", error)
+        raise Problem(503, "no-secret", "the community's secret cannot be read here; the log says why") from None
 
 
 def _file_name(found: Found, household: str, month: str) -> str:

@@ -49,7 +49,7 @@ _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 def _alias(number: int) -> str:
     letters = []
-    for _ in range(4):
+    for _ in range(6):
         number, place = divmod(number, len(_LETTERS))
         letters.append(_LETTERS[place])
     return "".join(letters)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from broker import enrolment, identities
-from broker.site import SiteError
+from broker.site import SiteError, directory
 from dashboard.access import Problem
 from dashboard.operator.table import ROWS, Cell, Table, place, table
 from dashboard.site import Site
@@ -20,6 +20,8 @@ Show = Literal["all", "attention", "silent", "offline", "estimated"]
 SHOWS: tuple[Show, ...] = ("all", "attention", "silent", "offline", "estimated")
 LOOK_BACK_S = 30 * 86_400
 CLOCK_BOUND_MS = 2_000
+CLOSABLE_S = 300
+"""By then an interval that has ended is closed even when a meter was missing."""
 OUTBOX_BOUND = 96
 """A meter that holds more unsent readings is not getting rid of them."""
 
@@ -29,14 +31,16 @@ class MeterView:
     """A meter of the community. ``heard_start`` is the newest interval it was heard of, ``missing`` how many of the
     closed ones since then were not; what it said of its own health is None where it said nothing.
 
-    ``reasons`` name what needs a look: silent, offline, estimated, clock, outbox, firmware.
+    ``state`` is what it said last; a meter that never said anything is unknown, or new while no reading came either.
+    ``reasons`` name what needs a look: silent, new (no reading came, though one was due), offline, estimated, clock,
+    outbox, firmware.
     """
 
     meter: str
     household: str
     name: str
     node: str
-    state: Literal["online", "offline", "unknown"]
+    state: Literal["online", "offline", "unknown", "new"]
     said_at: int | None
     heard_start: int | None
     missing: int
@@ -65,7 +69,7 @@ class MetersView:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A meter's right to send: unknown, label-needed, may-enrol, handed-over or revoked."""
+    """A meter's right to send: no-broker, unknown, label-needed, may-enrol, handed-over or revoked."""
 
     state: str
     key: int | None
@@ -94,9 +98,9 @@ def every_meter(site: Site) -> tuple[list[MeterView], int | None]:
     newest = None if last is None else last.start
     heard, statuses = record.last_heard(), record.statuses()
     estimated = {} if newest is None else record.estimated_meters(newest - LOOK_BACK_S, newest + 1)
-    firmware = _newest_firmware(statuses)
+    firmware, now = _newest_firmware(statuses), int(site.clock())
     found = [
-        _view(rules, member, meter, newest, heard.get(meter.meter), statuses.get(meter.meter), estimated, firmware)
+        _view(rules, member, meter, newest, heard.get(meter.meter), statuses.get(meter.meter), estimated, firmware, now)
         for member in rules.members
         for meter in member.meters
     ]
@@ -146,7 +150,9 @@ def meter_page(site: Site, meter: str) -> MeterPage:
 
 
 def identity_of(site: Site, meter: str) -> Identity:
-    """What the store's broker knows of the meter; a store without a broker knows of none."""
+    """What the store's broker knows of the meter."""
+    if not directory(site.store).joinpath("broker.json").exists():
+        return Identity("no-broker", None, None, None, None)
     if not identities.exists(site.store, meter):
         return Identity("unknown", None, None, None, None)
     try:
@@ -185,6 +191,7 @@ def _view(
     status: MeterStatus | None,
     estimated: Mapping[str, int],
     firmware: list[int],
+    now: int,
 ) -> MeterView:
     said: dict[str, Any] = {} if status is None else status.said
     first = meter.since if heard is None else max(meter.since, heard + rules.interval_s)
@@ -195,6 +202,7 @@ def _view(
         name
         for name, true in (
             ("silent", missing > 0),
+            ("new", heard is None and now >= meter.since + rules.interval_s + CLOSABLE_S),
             ("offline", status is not None and not status.online),
             ("estimated", count > 0),
             ("clock", clock is not None and abs(clock) > CLOCK_BOUND_MS),
@@ -208,7 +216,7 @@ def _view(
         household=member.household,
         name=member.name,
         node=rules.nodes[member.node],
-        state="unknown" if status is None else "online" if status.online else "offline",
+        state=_state(status, heard),
         said_at=None if status is None else status.received_at,
         heard_start=heard,
         missing=missing,
@@ -219,6 +227,12 @@ def _view(
         outbox=outbox,
         reasons=tuple(reasons),
     )
+
+
+def _state(status: MeterStatus | None, heard: int | None) -> Literal["online", "offline", "unknown", "new"]:
+    if status is None:
+        return "new" if heard is None else "unknown"
+    return "online" if status.online else "offline"
 
 
 def _newest_firmware(statuses: Mapping[str, MeterStatus]) -> list[int]:

@@ -69,7 +69,9 @@ def _add_overview(routes: APIRouter, site: Site, background: Background) -> None
     def network_page(
         request: Request, visitor: Reader, start: Moment | None = None, at: NodeName | None = None, page: Page = 1
     ) -> HTMLResponse:
-        """The network tree of the newest settled interval, or of a chosen one."""
+        """The network tree of the newest settled interval, or of a chosen one; a sentence before there is one."""
+        if start is None and site.record.read().last_gate() is None:
+            return site.page(request, "operator/network_new.html", visitor, follows=True, home=None)
         view = network_view(site, start, at, page)
         follows = start is None
         return site.page(request, "operator/network.html", visitor, view=view, follows=follows, home=None)

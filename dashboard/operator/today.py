@@ -8,27 +8,30 @@ from typing import Literal
 from dashboard.bills import disputes
 from dashboard.operator.auditing import audit_view
 from dashboard.operator.background import Background
-from dashboard.operator.meters import every_meter
+from dashboard.operator.meters import CLOSABLE_S, every_meter
 from dashboard.operator.network import overloaded
 from dashboard.site import Site
 
 STILL_INTERVALS = 2
 """A market that has closed no gate for so many intervals after one could close is not running."""
-CLOSABLE_S = 300
-"""By then a gate has closed even when a meter was missing."""
 BEHIND_GATES = 2
 
-Weight = Literal["now", "soon"]
+Weight = Literal["now", "soon", "note"]
+WEIGHTS: tuple[Weight, ...] = ("now", "soon", "note")
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something to look at: ``kind`` names it, ``n`` counts it, ``path`` leads to where more is said."""
+    """Something to look at: ``kind`` names it, ``n`` counts it, ``path`` leads to where more is said.
+
+    ``at`` is when it will be, of what is still to come.
+    """
 
     kind: str
     weight: Weight
     n: int
     path: str
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def today_view(site: Site, background: Background) -> TodayView:
     point = points[-1] if points else None
     gates = record.last_gate_number(kind=None)
     items = [
-        *_market(None if last is None else last.start + last.length, now, length),
+        *(_beginning(site, now, length) if last is None else _market(last.start + last.length, now, length)),
         *_counted(
             "series-behind", "now", max(0, gates - site.record.change_counter()), "/operator/intervals", BEHIND_GATES
         ),
@@ -71,7 +74,7 @@ def today_view(site: Site, background: Background) -> TodayView:
         *_counted("estimated", "soon", sum(one.estimated > 0 for one in meters), "/operator/meters?show=estimated"),
         *_audit(site, background),
     ]
-    items.sort(key=lambda item: item.weight != "now")
+    items.sort(key=lambda item: WEIGHTS.index(item.weight))
     return TodayView(
         now=now,
         start=None if last is None else last.start,
@@ -92,10 +95,17 @@ def _counted(kind: str, weight: Weight, n: int, path: str, least: int = 1) -> li
     return [Item(kind, weight, n, path)] if n >= least else []
 
 
-def _market(settled: int | None, now: int, length: int) -> list[Item]:
+def _beginning(site: Site, now: int, length: int) -> list[Item]:
+    """Before anything has been settled: nothing is wrong until the first interval could have been."""
+    meters = [meter for member in site.record.rules().members for meter in member.meters]
+    end = min((meter.since for meter in meters), default=now) + length
+    if now < end + CLOSABLE_S:
+        return [Item("first-interval", "note", 0, "/operator/meters", end)]
+    return [Item("nothing-settled", "now", 0, "/operator/meters")]
+
+
+def _market(settled: int, now: int, length: int) -> list[Item]:
     """Whether intervals have ended and stand unsettled; ``settled`` is where the newest settled one ended."""
-    if settled is None:
-        return [Item("nothing-settled", "now", 0, "/operator/intervals")]
     waiting = (now - CLOSABLE_S - settled) // length
     if waiting >= STILL_INTERVALS:
         return [Item("market-still", "now", waiting, "/operator/intervals")]

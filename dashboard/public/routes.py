@@ -189,7 +189,7 @@ def router(site: Site) -> APIRouter:
         try:
             content = parquet_bytes(published.rows(of.start, of.end))
         except NoParquetError:
-            raise Problem(503, "no-parquet", "pyarrow is not installed here: pip install 'pumasi[parquet]'") from None
+            raise Problem(503, "no-parquet", "the extra 'parquet' (pyarrow) is not installed here") from None
         name = f"community-{of.first}-{of.last}.parquet"
         return for_everybody(request, content, Parquet, name)
 

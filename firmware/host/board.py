@@ -253,7 +253,9 @@ def optional(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         name = module.split(".")[0]
-        raise BoardError(f"{name} is not installed", "pip install 'pumasi[flash]'") from None
+        raise BoardError(
+            f"flashing needs {name}, which is not installed", "in Pumasi's folder: .venv/bin/pip install -e '.[flash]'"
+        ) from None
 
 
 @contextlib.contextmanager

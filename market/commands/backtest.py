@@ -147,7 +147,10 @@ def run(arguments: argparse.Namespace) -> int:
     print(table(backtest))
     print(f"\n{written[0]}")
     if not has_parquet():
-        print("backtest: no Parquet files, pyarrow is missing: pip install 'pumasi[parquet]'", file=sys.stderr)
+        print(
+            "backtest: no Parquet files, pyarrow is missing: the extra 'parquet' brings it",
+            file=sys.stderr,
+        )
     if arguments.json:
         print(json.dumps(summary(backtest)))
     return 0

@@ -162,6 +162,14 @@ def _run(arguments: argparse.Namespace) -> int:
     record = StoredRecord(arguments.store, lambda: read_position(arguments.store, name))
     series = series_from_environment(os.environ, arguments.store, community=record.community().name, read_only=True)
     accounts = Accounts(arguments.store)
+    port = kept.port if arguments.port is None else arguments.port
+
+    def ready(page: str) -> None:
+        print(f"the page is {page}", flush=True)
+        if port != kept.port:
+            address = settings.address(arguments.store, kept)
+            print(f"links of init and invite name {address}; another port: pumasi dashboard init --port", flush=True)
+
     notice = expiry_notice(arguments.store)
     if notice is not None:
         print(notice, file=sys.stderr)
@@ -174,9 +182,9 @@ def _run(arguments: argparse.Namespace) -> int:
             settings=kept,
             clock=_record_clock(record) if arguments.clock == "record" else time.time,
             host=arguments.host,
-            port=kept.port if arguments.port is None else arguments.port,
+            port=port,
             certificate=certificate_files(arguments.store),
-            ready=lambda page: print(f"the page is {page}", flush=True),
+            ready=ready,
         )
     finally:
         accounts.close()

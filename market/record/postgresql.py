@@ -43,7 +43,7 @@ class PostgresqlDatabase(Database):
         try:
             import psycopg
         except ImportError as error:
-            raise RecordError(f"{self.name}: needs psycopg: pip install 'pumasi[postgresql]' ({error})") from error
+            raise RecordError(f"{self.name}: needs psycopg: pip install -e '.[postgresql]' ({error})") from error
         self._error: type[Exception] = psycopg.Error
         self._engine = create_engine(url, poolclass=NullPool)
         self._read_only = read_only

@@ -76,7 +76,7 @@ def _write_parquet(path: Path, columns: tuple[Column, ...], rows: Iterable[Row])
         import pyarrow as arrow  # type: ignore[import-untyped]
         from pyarrow import parquet
     except ImportError:
-        raise TableFileError(f"{path}: pyarrow is missing: pip install 'pumasi[parquet]'") from None
+        raise TableFileError(f"{path}: pyarrow is missing: the extra 'parquet' brings it") from None
     kinds = {
         "text": arrow.string(),
         "whole": arrow.int64(),

@@ -230,6 +230,15 @@ def test_files_that_are_no_certificate_are_one_line(store: Path, pumasi: Run) ->
     assert err.count("\n") == 1
 
 
+def test_another_port_than_that_of_the_links_is_said(store: Path) -> None:
+    running = Running(store)
+    assert running.process.stdout is not None
+    said = running.process.stdout.readline()
+    assert said == "links of init and invite name http://localhost:8000; another port: pumasi dashboard init --port\n"
+    assert running.health() == 200
+    assert running.end() == ""
+
+
 def test_it_listens_on_this_machine_only_unless_told(store: Path) -> None:
     running = Running(store)
     assert (running.scheme, running.name, running.health()) == ("http", "localhost", 200)

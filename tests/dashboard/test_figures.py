@@ -67,6 +67,7 @@ def test_energy(wh: int, text: str) -> None:
     [
         (EURO.price(19_000), "19.0 ct"),
         (EURO.price(19_050), "19.05 ct"),
+        (EURO.price(20_999), "21.0 ct"),
         (EURO.price(-500), "-0.5 ct"),
         (EURO.money(97_000_000), "€0.97"),
         (EURO.signed(97_000_000), "+€0.97"),

@@ -50,11 +50,26 @@ def test_every_sensor_of_the_example_gets_its_value(settled_people: People) -> N
             assert sensor["unique_id"] not in values
             values[sensor["unique_id"]] = value(sensor["value_template"], body)
     now = script.get("/api/1/household/h001").json()
-    assert values.pop("pumasi_cheap") == "True"
+    flow = now["live"]["latest"]["flow"]
+    assert values.pop("pumasi_covered") == str(flow["bought_w"] > 0 and flow["from_grid_w"] == 0)
     assert float(values["pumasi_price"]) == now["price"]["price_ticks"] / 1e5 == 0.19
     assert float(values["pumasi_sold_today"]) == now["live"]["today_energy"]["sold_wh"] / 1000 > 0
     assert float(values["pumasi_saved_month"]) == pytest.approx(now["month_worth"]["saved_money"] / 1e8, abs=0.005)
     assert all(float(found) >= 0 for found in values.values())
+
+
+@pytest.mark.parametrize(
+    ("bought_w", "from_grid_w", "covered"),
+    [(0, 900, "False"), (400, 500, "False"), (0, 0, "False"), (900, 0, "True")],
+    ids=["nobody sells", "some of it", "nothing needed", "all of it"],
+)
+def test_power_of_neighbours_counts_only_where_they_had_enough(
+    settled_people: People, bought_w: int, from_grid_w: int, covered: str
+) -> None:
+    body = settled_people.household("h001").get("/api/1/household/h001").json()
+    body["live"]["latest"]["flow"] |= {"bought_w": bought_w, "from_grid_w": from_grid_w}
+    (sensor,) = (one for resource in example() for one in resource["binary_sensor"])
+    assert value(sensor["value_template"], body) == covered
 
 
 def test_before_the_first_interval_nothing_is_made_up(settled_people: People) -> None:
@@ -62,7 +77,7 @@ def test_before_the_first_interval_nothing_is_made_up(settled_people: People) ->
     body["live"]["latest"] = None
     body["live"]["today_self_sufficiency"] = None
     for resource in example():
-        for sensor in resource["sensor"]:
+        for sensor in resource["sensor"] + resource["binary_sensor"]:
             if "availability" in sensor:
                 assert value(sensor["availability"], body) == "False"
 

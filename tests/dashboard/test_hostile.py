@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from dashboard.access import csrf_token
 from dashboard.accounts import entry, passwords
 from dashboard.changes import Changes
 from dashboard.security import HEADERS
@@ -133,7 +134,7 @@ def test_many_sign_ins_leave_threads_for_pages(
         browser = people.anonymous()
         browser.get("/sign-in")
         site = people.site
-        browser.csrf = entry.access.csrf_token(site.accounts, browser.cookies["visit"])
+        browser.csrf = csrf_token(site.accounts, browser.cookies["visit"])
         return browser.submit("/sign-in", {"name": f"n{number}", "password": "x"}).status_code
 
     with ThreadPoolExecutor(entry.AT_ONCE) as pool:

@@ -52,7 +52,7 @@ def day_rows(page: Page, pages: str, home: str) -> dict[int, dict[str, int]]:
 
 
 def test_a_household_and_the_operator_live_a_day_with_the_pages(
-    start: Callable[..., Running], needs_firmware: None, page: Page, tmp_path: Path
+    start: Callable[..., Running], needs_firmware: None, page: Page
 ) -> None:
     demo = start("--homes", "4", "--speed", "0.3", "--days", "0.75")
     found = re.search(r"(http://localhost:\d+)/invitation/\S+", demo.until("open the pages"))
@@ -118,7 +118,7 @@ def test_a_household_and_the_operator_live_a_day_with_the_pages(
     # The operator's day.
     page.get_by_role("link", name="Operator", exact=True).click()
     expect(page.locator(".tiles").first).to_contain_text("4 of 4")
-    expect(page.locator(".attention")).to_contain_text("1 dispute is open")
+    expect(page.locator(".attention")).to_contain_text("1 question is open")
     page.get_by_role("link", name="Network").click()
     expect(page.locator(".quiet").first).to_contain_text("4 of 4 homes were heard")
     expect(page.locator(".tree svg")).to_be_visible()
@@ -129,9 +129,9 @@ def test_a_household_and_the_operator_live_a_day_with_the_pages(
     expect(page.locator("#disputes blockquote")).to_have_text("Why was it no more?")
     page.get_by_label("Your answer").fill("The neighbours needed no more.")
     page.get_by_role("button", name="Send the answer").click()
-    expect(page.locator("#disputes")).to_contain_text("No question is open")
+    expect(page.locator("#disputes")).to_contain_text("No household is waiting for an answer.")
     page.goto(f"{pages}/operator/log")
-    for deed in ("changed an offer", "opened a dispute", "answered a dispute"):
+    for deed in ("changed an offer", "asked a question", "answered a question"):
         expect(page.get_by_role("row", name=re.compile(deed))).to_have_count(1)
 
     # The household reads the answer.

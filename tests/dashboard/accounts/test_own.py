@@ -182,6 +182,15 @@ def test_a_household_sees_who_looked(people: People) -> None:
     assert people.household("h008").get("/api/1/account").json()["looks"] == []
 
 
+def test_what_was_changed_is_told_in_words(people: People) -> None:
+    household = people.household("h009")
+    (visitor,) = [account for account in people.site.accounts.people() if account.household == "h009"]
+    people.site.accounts.log(visitor, "offer", "min_sell_per_kwh=0.25 max_buy_per_kwh=tariff", "h009")
+    page = household.get("/account").text
+    assert "changed an offer" in page
+    assert "min_sell_per_kwh" not in page
+
+
 def test_an_account_can_be_erased_by_who_means_it(people: People) -> None:
     account, browser = with_password(people)
     accounts = people.site.accounts

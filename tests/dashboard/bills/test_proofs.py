@@ -62,6 +62,7 @@ def test_the_verifier_is_the_one_file(settled_people: People) -> None:
 
 def test_without_script_the_page_claims_nothing(settled_people: People, starts: list[int]) -> None:
     page = settled_people.household("h001").get(f"{HOME}/verify/{starts[0]}").text
+    assert re.findall(r'<a href="([^"]*)" aria-current="page"', page) == [f"{HOME}/day"]
     before, _, words = page.partition('<dl id="verify-words" hidden>')
     assert "Every check holds" not in before and "Every check holds" in words
     assert "pumasi verify-proof proof-h001-" in before

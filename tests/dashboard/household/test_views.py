@@ -190,7 +190,7 @@ def test_the_first_interval_begins_with_the_meters_seed(settled_people: People, 
     assert (view["earlier"], view["later"]) == (None, results[1]["start"])
 
 
-@pytest.mark.parametrize("start", [0, 1, 1_468_234_801, 2**40 - 1])
+@pytest.mark.parametrize("start", [0, 1, 1_468_234_801, 2**32])
 def test_an_interval_that_is_not_there_has_a_name(settled_people: People, start: int) -> None:
     answer = settled_people.household("h001").get(f"{HOUSEHOLD}/h001/interval/{start}")
     assert (answer.status_code, answer.json()["problem"]) == (404, "no-interval")

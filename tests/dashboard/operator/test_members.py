@@ -57,6 +57,7 @@ def test_a_new_household_gets_its_meter_label_and_account(hub: People, own_store
         "m099",
     )
     assert entry["inputs"][0]["name"] == "operator 1"
+    assert '<td class="said">version 2</td>' in browser.get("/operator/log").text
 
 
 def test_another_meter_label_and_revocation(hub: People, own_store: Path) -> None:
@@ -99,7 +100,7 @@ def test_what_cannot_be_changes_nothing(hub: People, own_store: Path, changes: d
 
 def test_without_a_broker_it_says_so(day: People) -> None:
     browser = day.operator()
-    assert "This store has no broker of its own" in browser.get("/operator/members").text
+    assert "Meters are let in here only where the store has a broker" in browser.get("/operator/members").text
     answer = browser.submit_json("/api/1/operator/members", {"household": "h001", "meter": "m050"})
     assert (answer.status_code, answer.json()["problem"]) == (409, "no-broker")
     assert browser.submit("/operator/meters/m001/revoke").status_code == 409

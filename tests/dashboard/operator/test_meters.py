@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dashboard.operator.meters import CLOSABLE_S
 from market.record import Record
 from market.record.rows import ESTIMATED
 from market.settlement.rules import Registers
@@ -52,6 +53,7 @@ def test_silent_and_estimated_meters_are_counted_by_interval(own_day: People, ow
     view = own_day.operator().get("/api/1/operator/meters").json()
     found = {one["meter"]: one for one in view["meters"]}
     assert (found["m001"]["missing"], found["new"]["missing"]) == (2, 2)
+    assert (found["new"]["state"], found["m010"]["state"]) == ("new", "unknown")
     assert "silent" in found["new"]["reasons"]
     assert found["new"]["heard_start"] is None
     assert found["m005"]["estimated"] == 2
@@ -61,11 +63,30 @@ def test_silent_and_estimated_meters_are_counted_by_interval(own_day: People, ow
     assert "m006" not in page
 
 
+def test_a_meter_never_heard_needs_a_look_once_something_was_due(own_day: People, own_store: Path) -> None:
+    record = Record(own_store)
+    document = record.document()
+    document["members"][0]["meters"].append({"meter": "new", "kid": 1, "since": LAST + 900})
+    record.store_document(document, LAST)
+    record.close()
+    due = LAST + 1800 + CLOSABLE_S
+    for now, reasons, looked_at in ((due - 1, [], 3), (due, ["new"], 4)):
+        object.__setattr__(own_day.app.state.site, "clock", lambda now=now: now)
+        view = own_day.operator().get("/api/1/operator/meters").json()
+        (found,) = [one for one in view["meters"] if one["meter"] == "new"]
+        assert (found["state"], found["reasons"], found["missing"]) == ("new", reasons, 0)
+        assert view["counts"]["attention"] == looked_at
+        assert "not heard yet" in own_day.operator().get("/operator/meters/new").text
+
+
 def test_one_meter_tells_everything_it_said(day: People) -> None:
     view = day.operator().get("/api/1/operator/meters/m004").json()
     assert view["said"]["sensors"] == "grid: ok"
     assert view["said"]["firmware"] == "0.10.0"
-    assert view["identity"]["state"] == "unknown", "the store has no broker"
+    assert view["identity"]["state"] == "no-broker"
+    page = day.operator().get("/operator/meters/m004").text
+    assert "The demo&#39;s meters have no certificates" in page
+    assert "Last status message" in page
     assert len(view["readings"]["rows"]) == 6
     assert view["readings"]["rows"][0][0] == LAST, "the newest first"
     corrected = day.operator().get("/api/1/operator/meters/m002").json()["corrections"]

@@ -93,6 +93,17 @@ def test_one_walks_down_the_tree_by_links(day: People) -> None:
     assert "data-follow" in browser.get("/operator/network").text
 
 
+def test_what_is_cut_off_can_be_reached(day: People) -> None:
+    browser = day.operator()
+    view = browser.get("/api/1/operator/network").json()
+    assert view["drawing"]["width"] > 1000, "wider than any page"
+    page = browser.get("/operator/network").text
+    assert re.search(r'<p [^>]*id="sideways">[^<]*scroll it sideways', page)
+    assert re.search(r'class="scroll tree" tabindex="0"[^>]*aria-describedby="sideways"', page)
+    leaf = next(one["node"] for one in view["nodes"] if not one["children"])
+    assert "sideways" not in browser.get("/operator/network", params={"at": leaf}).text, "one box fits"
+
+
 def test_pages_lead_from_interval_to_interval(day: People) -> None:
     browser = day.operator()
     first = browser.get("/api/1/operator/network", params={"start": SINCE}).json()

@@ -134,11 +134,33 @@ def test_a_community_that_has_not_begun(tmp_path: Path) -> None:
     record.close()
     for found in people(tmp_path, tmp_path):
         browser = found.operator()
-        for place in ("", "/meters", "/meters/m001", "/intervals", "/members", "/corrections", "/audit", "/log"):
+        for place in (
+            "",
+            "/network",
+            "/meters",
+            "/meters/m001",
+            "/intervals",
+            "/members",
+            "/corrections",
+            "/audit",
+            "/log",
+        ):
             assert browser.get(f"/operator{place}").status_code == 200, place
-        for place in ("/network", "/rules", "/export"):
+        page = browser.get("/operator/network").text
+        assert "<h1>Network</h1>" in page
+        assert "No interval has been settled yet." in page
+        assert 'href="/operator/meters"' in page, "there is a way on"
+        assert browser.get("/api/1/operator/network").json()["problem"] == "nothing-settled"
+        for place in ("/rules", "/export"):
             page = browser.get(f"/operator{place}")
             assert page.status_code == 404, place
             assert "settled yet." in page.text
-        kinds = [item["kind"] for item in browser.get("/api/1/operator").json()["items"]]
-        assert kinds == ["nothing-settled"]
+        first_end = street.start + 900
+        for now, kind, weight, at in (
+            (first_end + 299, "first-interval", "note", first_end),
+            (first_end + 300, "nothing-settled", "now", None),
+        ):
+            object.__setattr__(found.app.state.site, "clock", lambda now=now: now)
+            (item,) = browser.get("/api/1/operator").json()["items"]
+            assert (item["kind"], item["weight"], item["at"]) == (kind, weight, at)
+            assert "pumasi market run" in browser.get("/operator").text

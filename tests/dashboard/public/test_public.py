@@ -79,12 +79,17 @@ def test_small_communities_say_little(homes: int, series: EmbeddedSeries, make_a
     for row in rows:
         assert row["import_wh"] is not None
         assert {row[f"{name}_wh"] for name in ("shared", "export", "generation", "consumption")} == {None}
-    assert "withheld" in anyone.get("/").text
+    page = anyone.get("/").text
+    assert page.count(">withheld<") == (3 if homes == 5 else 4)
+    assert "nothing settled yet" not in page
 
 
 def test_an_empty_community(series: EmbeddedSeries, make_app: Callable[..., FastAPI]) -> None:
     anyone = Browser(make_app(Street()))
-    assert "about to share" in anyone.get("/").text
+    page = anyone.get("/").text
+    assert "about to share" in page
+    assert page.count("nothing settled yet") == 3
+    assert ">withheld<" not in page, "nothing is kept back where nothing happened"
     assert anyone.get("/open/community.csv").text.count("\n") == 1
 
 

@@ -257,7 +257,7 @@ def test_without_pyarrow_it_says_so(
 ) -> None:
     monkeypatch.setattr(files, "has_parquet", lambda: False)
     assert main(["backtest", *WEEK, "--mechanism", "nodal", "--out", str(tmp_path)]) == 0
-    assert "no Parquet files, pyarrow is missing: pip install 'pumasi[parquet]'" in capsys.readouterr().err
+    assert "no Parquet files, pyarrow is missing: the extra 'parquet' brings it" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.parquet"))
 
 
