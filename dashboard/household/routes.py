@@ -93,7 +93,6 @@ def _now(routes: APIRouter, site: Site, bills: Bills, prices: Prices) -> None:
 
 
 def _spans(routes: APIRouter, site: Site, bills: Bills) -> None:
-    bills = Bills()
 
     def view(household: str, kind: Kind, on: str | None) -> SpanView:
         home = home_of(site, household)
