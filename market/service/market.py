@@ -236,6 +236,8 @@ class Market:
         if self._stuck:
             return
         if self._gates.due(now_s):
+            # What a closure tells of messages is all that came before it.
+            self._when_there_is_room(partial(self._ingest.store_statuses, self._gates.now))
             closed = self._when_there_is_room(self._gates.close_next)
             if closed is not None:
                 self._closed(closed)
