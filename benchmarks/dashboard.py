@@ -4,7 +4,8 @@
 
 One process serves, as ``pumasi dashboard run`` does. Every page is asked for warm, and cold (the operating system has
 forgotten the store's pages); beside them, in the same run, an empty FastAPI + Jinja2 page. Then ``--pages`` households
-hold their page open: time from the settlement's series to the last page updated, and memory for each connection.
+hold their page open: time from the settlement's series to the last page updated, the server's processor time for each
+update, and memory for each connection. An open page fetches what a new interval changes, as its script does.
 ``--full`` is a year instead of ``--days``. The intervals before the last ones are made up; partners are written for
 the households that are asked for.
 """
@@ -255,7 +256,7 @@ def _forget(store: Path) -> None:
 
 
 async def _told(store: Path, sessions: dict[str, str], pages: int) -> None:
-    """Open pages follow; the last interval's series is written; every page fetches itself again, as its script does."""
+    """Open pages follow; the last interval's series is written; every page fetches its new figures."""
     record = Record(store, read_only=True)
     last = record.last_gate_number()
     record.close()
@@ -267,6 +268,7 @@ async def _told(store: Path, sessions: dict[str, str], pages: int) -> None:
         open_pages = [_Page(port, household, sessions[household]) for household in households]
         await asyncio.gather(*(page.open() for page in open_pages))
         held = process.memory_info().rss - before
+        worked = _worked_s(process)
         series = EmbeddedSeries(store / "series.sqlite")
         projection = Projection(store, series, "embedded", print)
         following = [asyncio.create_task(page.follow()) for page in open_pages]
@@ -281,12 +283,18 @@ async def _told(store: Path, sessions: dict[str, str], pages: int) -> None:
         print(
             f"{len(open_pages)} open pages: told after {max(told) - began:.2f} s, half updated after"
             f" {statistics.median(updated) - began:.2f} s, the last after {max(updated) - began:.2f} s;"
+            f" {(_worked_s(process) - worked) / len(open_pages) * 1000:.1f} ms of the server's processor time a page,"
             f" {held / len(open_pages) / 1024:.0f} KiB a connection"
         )
 
 
+def _worked_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 class _Page:
-    """A household's open page: its event stream, and the request it sends on a change."""
+    """A household's open page: its event stream, and the request it sends on a change (static/household.js)."""
 
     def __init__(self, port: int, household: str, session: str) -> None:
         self._port = port
@@ -301,7 +309,7 @@ class _Page:
         """When the change was told, and when the page had its new figures."""
         await self._event()
         told = time.perf_counter()
-        reader, writer = await self._request("", "close")
+        reader, writer = await self._request("/live", "close")
         answer = await reader.read()
         assert answer.startswith(b"HTTP/1.1 200"), answer[:80]
         writer.close()
@@ -310,7 +318,8 @@ class _Page:
 
     async def _request(self, path: str, connection: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**22)
-        head = f"GET {self._path}{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{self._cookie}Connection: {connection}\r\n\r\n"
+        head = f"GET {self._path}{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: gzip\r\n"
+        head += f"{self._cookie}Connection: {connection}\r\n\r\n"
         writer.write(head.encode())
         return reader, writer
 

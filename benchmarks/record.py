@@ -117,11 +117,14 @@ def _book(record: Record, count: int) -> None:
                 transfers.append(
                     Transfer(transfer_id("c", gate, account, "trade"), "pool", account, 10_000 + i, "trade")
                 )
-            transfers.sort()
+            transfers.sort(key=lambda transfer: transfer.id)
             begun = time.perf_counter()
             record.book(gate, transfers)
             booked_s.append(time.perf_counter() - begun)
-        rows = sorted((hashlib.sha256(t.id.encode()).hexdigest()[:32], gate.number, *t[1:]) for t in transfers)
+        rows = sorted(
+            (hashlib.sha256(t.id.encode()).hexdigest()[:32], gate.number, t.debit, t.credit, t.amount, t.reason)
+            for t in transfers
+        )
         mark = "?" if isinstance(record._db._connection, sqlite3.Connection) else "%s"  # type: ignore[attr-defined]
         with record.transaction():
             cursor = record._db._connection.cursor()  # type: ignore[attr-defined]

@@ -85,6 +85,7 @@ def load(store: Path, meter: str) -> Identity:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Identity)
     except FileNotFoundError:
+        site.load(store)
         raise SiteError(
             f"{meter}: no such meter; see pumasi meter list (pumasi meter add gives one its identity)"
         ) from None

@@ -69,7 +69,8 @@ def load(store: Path) -> Site:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Site)
     except FileNotFoundError:
-        raise SiteError(f"{store}: there is no broker here; make one: pumasi broker init --store {store}") from None
+        what = "broker" if store.exists() else "store"
+        raise SiteError(f"{store}: there is no {what} here; make one: pumasi broker init --store {store}") from None
     except (OSError, msgspec.DecodeError) as error:
         raise SiteError(f"{path}: {reason(error)}") from None
 

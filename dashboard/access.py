@@ -114,8 +114,7 @@ def identify(request: Request) -> Visitor:
     accounts = site_of(request).accounts
     authorization = request.headers.get("authorization")
     if authorization is not None:
-        kind, _, secret = authorization.partition(" ")
-        token = accounts.token(secret.strip()) if kind.lower() == "bearer" else None
+        token = accounts.token(bearer(request))
         account = None if token is None else accounts.account(token.account)
         if token is None or account is None:
             raise Problem(401, "token-unknown", "this token is not known here", {"WWW-Authenticate": "Bearer"})
@@ -126,6 +125,12 @@ def identify(request: Request) -> Visitor:
     if cookie and session is not None and account is not None:
         return _visitor(request, account, scopes_of(account), csrf_token(accounts, cookie), session.session)
     return nobody(request)
+
+
+def bearer(request: Request) -> str:
+    """The token that was sent; empty for none."""
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if kind.lower() == "bearer" else ""
 
 
 def csrf_token(accounts: Accounts, cookie: str) -> str:

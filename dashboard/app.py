@@ -155,7 +155,7 @@ def _answer(request: Request, problem: Problem) -> Response:
     except Problem:
         visitor = access.nobody(request)
     status = problem.status if problem.status in (403, 404, 503) else "other"
-    known = words.problem(visitor.language, problem.problem)
+    known = words.problem(visitor.language, problem.problem, request.url.path.split("/")[1])
     answer = access.site_of(request).page(
         request,
         "site/problem.html",
@@ -163,7 +163,8 @@ def _answer(request: Request, problem: Problem) -> Response:
         problem.status,
         title=words.say(visitor.language, f"site.failed.{status}"),
         said=known or HTTPStatus(problem.status).phrase,
-        detail=problem.detail,
+        # In English, for whoever looks for the reason; other readers get it where there is nothing else.
+        detail=problem.detail if known is None or visitor.language == "en" else "",
     )
     answer.headers.update(problem.headers)
     return answer

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from dashboard import days, words
-
-SPACE = "\u00a0"
-MINUS = "\u2212"
-
+from market.statements.figures import AFTER, MINUS, SPACE, sign
+from market.tariffs.amounts import WHOLE_MONEY
 
 # -- numbers -----------------------------------------------------------------------------
 
@@ -96,22 +94,10 @@ class Currency:
         return f"{decimal(ticks, 3, 2).removesuffix('0')}{SPACE}{self.minor}"
 
 
-_CURRENCIES = {
-    "EUR": Currency("EUR", "€", 2, "ct"),
-    "CHF": Currency("CHF", "CHF ", 2, "Rp."),
-    "GBP": Currency("GBP", "£", 2, "p"),
-    "KRW": Currency("KRW", "₩", 0, None),
-    "USD": Currency("USD", "$", 2, "¢"),
-}
-
-
-_AFTER = {("KRW", "ko"): "원"}
-
-
 def currency(code: str, language: str = words.FIRST_LANGUAGE) -> Currency:
-    """How readers of a language write a currency; one that is not known is written with its code."""
-    found = _CURRENCIES.get(code, Currency(code, f"{code} ", 2, None))
-    return replace(found, after=_AFTER.get((code, language), ""))
+    """How readers of a language write a currency, as on bills; one that is not known is written with its code."""
+    known, digits = sign(code), 0 if code in WHOLE_MONEY else 2
+    return Currency(code, known.symbol, digits, known.minor, AFTER.get((code, language), ""))
 
 
 # -- dates -------------------------------------------------------------------------------

@@ -19,12 +19,14 @@ import uvicorn
 
 from dashboard.accounts import Accounts
 from dashboard.app import create_app
+from dashboard.connections import Connection, allow_open_files
 from dashboard.record import CommunityRecord
 from dashboard.settings import LOOPBACK, Settings
 from market.series.points import Series
 
 GRACEFUL_SHUTDOWN_S = 1
 ANYWHERE = ("0.0.0.0", "::", "")
+LOOPBACK_ADDRESSES = ["127.0.0.1", "::1"]
 
 
 def serve(
@@ -38,14 +40,16 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     certificate: tuple[Path, Path] | None = None,
+    behind_proxy: bool = False,
     ready: Callable[[str], None] | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM; returns the process's exit status.
 
     A port that is taken is one line on standard error and status 2. `port` 0 takes a free one;
     `ready` is called with the page's address once it can be opened. With a `certificate` and its key the
-    pages are served over TLS. They answer to the name of the settings, to `localhost` and to addresses. Must run in
-    the main thread.
+    pages are served over TLS. They answer to the name of the settings, to `localhost` and to addresses. Who asks,
+    and whether over https, is what the connection says, unless they are `behind_proxy`: then X-Forwarded-For and
+    X-Forwarded-Proto from this machine are believed. Must run in the main thread.
     """
     try:
         listener = _listen(host, port)
@@ -71,7 +75,15 @@ def serve(
         allowed_hosts=(LOOPBACK, settings.name),
     )
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S, lifespan="on"
+        app,
+        http=Connection,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=behind_proxy,
+        forwarded_allow_ips=LOOPBACK_ADDRESSES,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
+        lifespan="on",
     )
     if certificate is not None:
         config.ssl_certfile, config.ssl_keyfile = certificate
@@ -81,6 +93,7 @@ def serve(
             listener.close()
             print(f"pumasi dashboard: {certificate[0]}: {error.strerror or error}", file=sys.stderr)
             return 2
+    allow_open_files()
     server = _Server(config, stopping)
     threading.Thread(target=app.state.site.compile_pages, name="compile pages", daemon=True).start()
     if ready is not None:

@@ -37,10 +37,11 @@ def say(language: str, key: str, *, n: int | None = None, **values: object) -> s
     return known[form].format(n=n, **values)
 
 
-def problem(language: str, name: str) -> str | None:
-    """What an area's page says of a named problem (``<area>.problem.<name>``); None when no area says anything."""
+def problem(language: str, name: str, area: str = "") -> str | None:
+    """What a page says of a named problem (``<area>.problem.<name>``): its own area, else any; None when none does."""
     known = words(language)
-    return next((known[key] for key in known if key.endswith(f".problem.{name}")), None)
+    own = known.get(f"{area}.problem.{name}")
+    return own or next((known[key] for key in known if key.endswith(f".problem.{name}")), None)
 
 
 def action(language: str, name: str) -> str:

@@ -226,6 +226,7 @@ def router(site: Site, challenges: Challenges) -> APIRouter:
         """Begin an account with a passkey."""
         check_passkeys(request, site)
         takes_up(invited(token))
+        check_tries(limits, {"address": access.address_of(request)})
         try:
             name = people.check_name(begin.name)
             if people.by_name(accounts.db, name) is not None:

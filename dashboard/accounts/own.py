@@ -90,6 +90,16 @@ class AccountView:
     looks: Sequence[Look]
 
 
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """What a token may know of itself: nothing of the account behind it but whose figures it reads."""
+
+    name: str
+    scopes: Sequence[str]
+    household: str | None
+    language: str
+
+
 def view(site: Site, visitor: Visitor) -> AccountView:
     accounts = site.accounts
     assert visitor.account is not None
@@ -147,9 +157,14 @@ def router(site: Site, challenges: Challenges) -> APIRouter:
         return page(request, visitor)
 
     @routes.get("/api/1/account")
-    def account_json(visitor: Annotated[Visitor, Depends(signed_in)]) -> AccountView:
-        """One's own account; a token's is that of whoever made it."""
-        return view(site, visitor)
+    def account_json(request: Request, visitor: Annotated[Visitor, Depends(signed_in)]) -> AccountView | TokenView:
+        """One's own account; to a token, what it is itself."""
+        if visitor.session is not None:
+            return view(site, visitor)
+        token = accounts.token(access.bearer(request))
+        if token is None:  # ended a moment ago
+            raise Problem(401, "token-unknown", "this token is not known here", {"WWW-Authenticate": "Bearer"})
+        return TokenView(token.name, sorted(visitor.scopes), visitor.household, visitor.language)
 
     @routes.post("/account/password", response_class=RedirectResponse, status_code=303)
     def change_password(
@@ -179,6 +194,8 @@ def router(site: Site, challenges: Challenges) -> APIRouter:
         """Begin to make a passkey."""
         check_passkeys(request, site)
         assert visitor.account is not None
+        # Open challenges are bounded for everybody together: nobody begins so many that others' are forgotten.
+        check_tries(limits, {"name": visitor.account})
         number, challenge = challenges.begin("passkey", visitor.account)
         options = passkeys.creation_options(
             site.settings.name, site.record.community().name, visitor.account, visitor.name, challenge, accounts.db

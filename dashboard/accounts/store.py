@@ -14,6 +14,7 @@ from broker.private_files import make_private_folder
 from dashboard.accounts import actions, invitations, people, sessions, tokens
 from dashboard.accounts.database import Database
 from dashboard.accounts.people import Account, Role
+from dashboard.bills import disputes
 from dashboard.settings import folder
 
 
@@ -100,8 +101,12 @@ class Accounts:
         return self.db.row("SELECT 1 FROM passkey LIMIT 1") is not None
 
     def remove(self, account: str) -> None:
-        """Erase an account: its password, passkeys, sessions, tokens, and its name in the log."""
+        """Erase an account: its password, passkeys, sessions, tokens, and its name wherever it stands."""
         with self.db.transaction():
+            found = people.by_id(self.db, account)
+            if found is not None:
+                disputes.forget(self.db, found.name)
+                self.db.write("UPDATE invitation SET made_by = '' WHERE made_by = ?", (found.name,))
             self.db.write("UPDATE log SET name = '' WHERE account = ?", (account,))
             self.db.write("DELETE FROM account WHERE id = ?", (account,))
 

@@ -6,6 +6,7 @@ follow from it (a correction, a new revision) is the operator's to do; nothing h
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from dashboard.accounts.database import Database
 
 State = Literal["open", "answered", "closed", "withdrawn"]
 LONGEST_TEXT = 2000
+TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Marks that turn the direction of what follows (Unicode standard annex 9): a text must not read as another one."""
 MOST_OPEN = 20
 """Per household, open or answered."""
 SCHEMA = """
@@ -40,7 +43,8 @@ class DisputeError(Exception):
 class Dispute:
     """About the interval that begins at ``start`` [epoch s] or the bill of ``month`` ('2026-07'); the other is None.
 
-    Times are epoch s. ``ended_at``: when it was closed or withdrawn.
+    Times are epoch s. ``ended_at``: when it was closed or withdrawn. ``opened_by`` and ``answered_by`` are names, empty
+    once the account is erased.
     """
 
     number: int
@@ -135,10 +139,18 @@ def withdraw(db: Database, number: int, now: int) -> Dispute:
     )
 
 
+def forget(db: Database, name: str) -> None:
+    """Take the name of whose account is erased from the questions and answers; their texts stay."""
+    begin(db)
+    db.write("UPDATE dispute SET opened_by = '' WHERE opened_by = ?", (name,))
+    db.write("UPDATE dispute SET answered_by = '' WHERE answered_by = ?", (name,))
+
+
 def bounded(text: str) -> str:
     """The text as it is kept. Raises DisputeError for none and for too much."""
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n")).strip()
     text = "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs"))
+    text = TURNING.sub("", text).strip()
     if not text:
         raise DisputeError("no-text", "say in a few words what seems wrong")
     if len(text) > LONGEST_TEXT:

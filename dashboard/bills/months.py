@@ -30,15 +30,23 @@ Value = TypeVar("Value")
 
 
 class Sums(NamedTuple):
-    """A household's month [Wh x tick]: what it owes, and would have owed without the community."""
+    """A household's month [Wh x tick]: what it owes, and would have owed without the community.
+
+    ``gifts`` is what those it gave are worth, less those it received.
+    """
 
     total: int
     alone: int
     gain: int
+    gifts: int
 
 
 class _Total(msgspec.Struct):
     total: int
+
+
+class _Trades(msgspec.Struct):
+    gifts: int = 0
 
 
 class _Bill(msgspec.Struct):
@@ -46,6 +54,7 @@ class _Bill(msgspec.Struct):
     total: int
     gain: int
     alone: _Total
+    trades: _Trades
 
 
 class _Month(msgspec.Struct):
@@ -112,7 +121,7 @@ class Bills:
 
         def read() -> dict[str, Sums]:
             bills = _SUMS.decode(record.result(gate.number)).bills
-            return {bill.household: Sums(bill.total, bill.alone.total, bill.gain) for bill in bills}
+            return {bill.household: Sums(bill.total, bill.alone.total, bill.gain, bill.trades.gifts) for bill in bills}
 
         return self._sums.of(gate.number, read)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard.bills.months import Bills, FoundBill, months_with_data
 from market.record import Gate, Record
-from market.statements.figures import amount
+from market.statements.figures import amount, unit
 from market.statements.rows import Row
 from market.statements.statement import Statement, statement
 from market.tariffs.months import Month
@@ -24,7 +24,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class BillSummary:
-    """One month of the list. ``revision`` and the sums are None while the month is not closed."""
+    """One month of the list. ``revision`` and the sums are None while the month is not closed.
+
+    ``gifts_money`` is what the gifts it made are worth, less those it received: they are in ``gain_money``.
+    """
 
     month: str
     revision: int | None
@@ -32,6 +35,7 @@ class BillSummary:
     total_money: int | None
     alone_money: int | None
     gain_money: int | None
+    gifts_money: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class BillView:
     """A bill in one language. ``revision`` is None for the month so far, which is no bill.
 
     ``total_money`` is what the household owes, negative where it receives. ``until``: when it was closed, or to when it
-    is settled.
+    is settled. ``unit`` is what the lines' amounts are in.
     """
 
     household: str
@@ -126,6 +130,7 @@ class BillView:
     start: int
     length_s: int
     currency: str
+    unit: str
     title: str
     reference: str
     due: str
@@ -148,7 +153,7 @@ def bills_view(record: Record, bills: Bills, household: str) -> BillsView:
     for month in months_with_data(record):
         closures = bills.closures(record, month)
         if not closures:
-            found.append(BillSummary(str(month), None, None, None, None, None))
+            found.append(BillSummary(str(month), None, None, None, None, None, None))
             continue
         gate = closures[-1]
         sums = bills.sums(record, gate).get(household)
@@ -187,6 +192,7 @@ def bill_view(record: Record, bills: Bills, of: Found, language: str, names: Map
         start=found.result["start"],
         length_s=found.result["length"],
         currency=made.currency,
+        unit=unit(made.currency, language),
         title=made.title,
         reference=made.reference,
         due=made.headline[0],

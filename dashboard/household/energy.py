@@ -21,7 +21,8 @@ class Energy:
     """Where energy came from and went [Wh].
 
     ``use_wh`` is ``own_wh`` of the own roof, ``bought_wh`` of neighbours and ``from_grid_wh``; ``generation_wh`` went
-    to own use, ``sold_wh`` to neighbours and ``to_grid_wh``.
+    to own use, ``sold_wh`` to neighbours and ``to_grid_wh``. ``received_wh`` and ``given_wh`` are what of the trades
+    with neighbours was a gift.
     """
 
     generation_wh: int = 0
@@ -31,6 +32,8 @@ class Energy:
     sold_wh: int = 0
     from_grid_wh: int = 0
     to_grid_wh: int = 0
+    received_wh: int = 0
+    given_wh: int = 0
 
     @property
     def import_wh(self) -> int:
@@ -51,12 +54,17 @@ def energy_of(sums: HouseholdPoint | HouseholdTotals) -> Energy:
         sold_wh=sums.sold_wh,
         from_grid_wh=sums.import_wh - sums.bought_wh,
         to_grid_wh=sums.export_wh - sums.sold_wh,
+        received_wh=sums.received_wh,
+        given_wh=sums.given_wh,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Mean power in one interval [W], gross, each way of each neighbour of the home in the picture."""
+    """Mean power in one interval [W], gross, each way of each neighbour of the home in the picture.
+
+    ``received_w`` and ``given_w`` are what of the trades with neighbours was a gift.
+    """
 
     generation_w: int
     use_w: int
@@ -64,6 +72,8 @@ class Flow:
     sold_w: int
     from_grid_w: int
     to_grid_w: int
+    received_w: int
+    given_w: int
 
 
 def flow(point: HouseholdPoint) -> Flow:
@@ -79,6 +89,8 @@ def flow(point: HouseholdPoint) -> Flow:
                 energy.sold_wh,
                 energy.from_grid_wh,
                 energy.to_grid_wh,
+                energy.received_wh,
+                energy.given_wh,
             )
         )
     )

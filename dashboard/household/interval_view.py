@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from itertools import zip_longest
+from typing import Any, Literal
 
 import msgspec
 
@@ -49,19 +50,31 @@ class Order:
     money: int
 
 
+Trade = Literal["gift", "preferred", "market"]
+_IN_ORDER: Sequence[Trade] = ("gift", "preferred", "market")
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
-    """With whom; told, never booked."""
+    """With whom; told, never booked. ``trade`` says in which round: gifts go first, then preferred partners, then all.
+
+    ``price_ticks`` is what the seller got for a kWh: nothing for a gift.
+    """
 
     neighbour: Neighbour
     bought: bool
     energy_wh: int
+    trade: Trade
+    price_ticks: int
     way: Way | None
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Both objectives of the whole community's clearing [Wh x tick]; a gap of 0 proves that no better one exists."""
+    """Both objectives of the whole community's clearing [Wh x tick]; a gap of 0 proves that no better one exists.
+
+    What partners traded before is not in it.
+    """
 
     primal: int
     dual: int
@@ -103,7 +116,8 @@ class Revision:
 class IntervalView:
     """The newest revision of ``[start, end)`` [epoch s], money in 1e-8 of the currency; received positive.
 
-    ``order`` is None where nothing was offered, ``prices`` the posted price and the tariff's.
+    ``order`` is None where nothing was offered, ``prices`` the posted price and the tariff's. ``fees_money`` is
+    what it paid the network; ``partners_first``: some homes, these or others, traded as partners before the market.
     """
 
     household: str
@@ -130,6 +144,8 @@ class IntervalView:
     own_min_sell_ticks: int | None
     own_max_buy_ticks: int | None
     matches: Sequence[Match]
+    fees_money: int
+    partners_first: bool
     certificate: Certificate
     witness: Witness | None
     trade_money: int
@@ -156,8 +172,10 @@ def interval_view(home: Home, start: int) -> IntervalView:
         transfers = [row for one in gates for row in _transfers(record, one, home.household)]
         earlier, later = (record.newest_gate(at, length) for at in (start - length, start + length))
     position = next(row for row in result["households"] if row["household"] == home.household)
-    energy = _energy(position)
     money = {name: position[name] for name in ("trade_money", "residual_money", "alone_money")}
+    matches = _matches(home, rules, member, result)
+    energy = _energy(position, matches)
+    paid_wh = energy.sold_wh - energy.given_wh - energy.bought_wh + energy.received_wh
     return IntervalView(
         household=home.household,
         name=home.member.name,
@@ -182,7 +200,10 @@ def interval_view(home: Home, start: int) -> IntervalView:
         order=_order(result, home.household),
         own_min_sell_ticks=member.min_sell_ticks,
         own_max_buy_ticks=member.max_buy_ticks,
-        matches=_matches(home, rules, member, result),
+        matches=matches,
+        # What the ledger has beyond the posted price are network fees.
+        fees_money=paid_wh * result["price_ticks"] - money["trade_money"],
+        partners_first=bool(result.get("partners")),
         certificate=Certificate(**result["certificate"]),
         witness=_witness(result, rules.nodes[member.node]),
         saved_money=money["trade_money"] + money["residual_money"] - money["alone_money"],
@@ -237,7 +258,8 @@ def _register(
     return known.get(place), "heard" if place in known else "missing"
 
 
-def _energy(position: Mapping[str, int]) -> Energy:
+def _energy(position: Mapping[str, int], matches: Sequence[Match]) -> Energy:
+    gifts = [one for one in matches if one.trade == "gift"]
     return Energy(
         generation_wh=position["generation_wh"],
         use_wh=position["consumption_wh"],
@@ -246,6 +268,8 @@ def _energy(position: Mapping[str, int]) -> Energy:
         sold_wh=position["sold_wh"],
         from_grid_wh=position["import_wh"] - position["bought_wh"],
         to_grid_wh=position["export_wh"] - position["sold_wh"],
+        received_wh=sum(one.energy_wh for one in gifts if one.bought),
+        given_wh=sum(one.energy_wh for one in gifts if not one.bought),
     )
 
 
@@ -257,16 +281,22 @@ def _order(result: Mapping[str, Any], household: str) -> Order | None:
 
 
 def _matches(home: Home, rules: Rules, member: Member, result: Mapping[str, Any]) -> list[Match]:
+    """The household's own, in the order of the rounds, most energy first."""
     nodes = {one.household: one.node for one in rules.members}
     neighbours = Neighbours(home)
+    partners = result.get("partners", ())
     found = []
-    for row in result["matches"]:
+    # Partners' trades are the first of the matches, in the same order.
+    for row, first in zip_longest(result["matches"], partners):
         if home.household in (row["buyer"], row["seller"]):
             bought = row["buyer"] == home.household
             other = row["seller"] if bought else row["buyer"]
             ends = (nodes[other], member.node) if bought else (member.node, nodes[other])
-            found.append(Match(neighbours.of(other), bought, row["energy_wh"], way_between(rules, *ends)))
-    return sorted(found, key=lambda match: -match.energy_wh)
+            trade: Trade = "market" if first is None else "gift" if first["gift"] else "preferred"
+            price = 0 if trade == "gift" else result["price_ticks"]
+            way = way_between(rules, *ends)
+            found.append(Match(neighbours.of(other), bought, row["energy_wh"], trade, price, way))
+    return sorted(found, key=lambda match: (_IN_ORDER.index(match.trade), -match.energy_wh))
 
 
 def _witness(result: Mapping[str, Any], node: str) -> Witness | None:

@@ -23,7 +23,7 @@ from market.mechanisms.reference import posted_price
 from market.record import Record
 from market.series.points import HouseholdPoint, HouseholdTotals
 from market.service import months
-from market.settlement.interval import Position
+from market.settlement.interval import PartnerTrade, Position
 from market.settlement.rules import Rules
 from market.tariffs.months import Month
 from market.tariffs.tariff import Metering, TariffError
@@ -38,7 +38,9 @@ class Money:
 
     ``basis``: the ledger's own sums by interval; what trades were worth at the least (then only ``saved_money`` and
     the trades mean anything); the month's bill as it stands; the closed month's bill; or months, each by its own.
-    ``trade_money`` is ``sold_money - bought_money - fees_money`` where these are known. ``supplier_money`` is what was
+    ``trade_money`` is ``sold_money - bought_money - gifts_money - fees_money`` where these are known: all that was
+    traded at the posted price, less what would have been got for gifts given, and paid for those received (negative).
+    ``supplier_money`` is what was
     left with the supplier, ``shared_money`` what the month's bill moved between members and rounded.
     """
 
@@ -51,6 +53,7 @@ class Money:
     shared_money: int = 0
     sold_money: int | None = None
     bought_money: int | None = None
+    gifts_money: int | None = None
     fees_money: int | None = None
 
 
@@ -63,6 +66,7 @@ class _Trades(msgspec.Struct):
     sold: int
     fees: int
     rounding: int
+    gifts: int = 0
 
 
 class _Bill(msgspec.Struct):
@@ -152,11 +156,12 @@ def _of_bill(bill: _Bill) -> Money:
         with_money=-bill.total,
         alone_money=-bill.alone.total,
         saved_money=bill.gain,
-        trade_money=trades.sold - trades.bought - trades.fees,
+        trade_money=trades.sold - trades.bought - trades.gifts - trades.fees,
         supplier_money=-bill.own.total,
         shared_money=bill.true_up - trades.rounding,
         sold_money=trades.sold,
         bought_money=trades.bought,
+        gifts_money=trades.gifts,
         fees_money=trades.fees,
     )
 
@@ -188,7 +193,8 @@ def _so_far(home: Home, record: Record, month: Month) -> Money | None:
         supplier_money=-found.own.total,
         sold_money=use.sold_at_price,
         bought_money=use.bought_at_price,
-        fees_money=use.sold_at_price - use.bought_at_price - use.trade_money,
+        gifts_money=use.gift_money,
+        fees_money=use.fees,
     )
 
 
@@ -212,7 +218,17 @@ def _intervals(record: Record, points: list[HouseholdPoint]) -> Iterator[Interva
             posted_price(reference.retail_ticks, reference.feed_in_ticks),
             [_position(point)],
             (),
+            partners=_gifts(point),
         )
+
+
+def _gifts(point: HouseholdPoint) -> list[PartnerTrade]:
+    """What the household received and gave; its other side is not told."""
+    given = (
+        PartnerTrade(point.household, "", point.given_wh, True),
+        PartnerTrade("", point.household, point.received_wh, True),
+    )
+    return [trade for trade in given if trade.energy_wh]
 
 
 def _position(point: HouseholdPoint) -> Position:

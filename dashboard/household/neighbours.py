@@ -19,7 +19,8 @@ SHOWN = 24
 class Partner:
     """What was traded with one neighbour [Wh]; ``way`` is None for one that has left the community.
 
-    ``bought_permille`` and ``sold_permille`` are of the largest partner's energy, for bars.
+    ``bought_permille`` and ``sold_permille`` are of the largest partner's energy, for bars. ``preferred``, ``given``:
+    whether the household's offer prefers it, and gives to it.
     """
 
     neighbour: Neighbour
@@ -28,6 +29,8 @@ class Partner:
     sold_wh: int
     bought_permille: int
     sold_permille: int
+    preferred: bool
+    given: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ def neighbours_view(home: Home, kind: Kind, span: Span | None) -> NeighboursView
             sold_wh=total.sold_wh,
             bought_permille=total.bought_wh * 1000 // most,
             sold_permille=total.sold_wh * 1000 // most,
+            preferred=total.partner in home.member.prefer,
+            given=total.partner in home.member.give,
         )
         for total in found
     ]

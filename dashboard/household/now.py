@@ -149,15 +149,21 @@ def _latest(home: Home, clock: int) -> Latest | None:
         buyers=sum(partner.sold_wh > 0 for partner in partners),
         sellers=sum(partner.bought_wh > 0 for partner in partners),
         price_ticks=paid,
-        fees_included=paid > posted,
+        fees_included=point is not None and _fees(point, posted) > 0,
     )
 
 
 def _paid_ticks(point: HouseholdPoint, price_ticks: int) -> int:
-    """Price per kWh a buyer really paid, network fees included [ticks]; the posted price for anyone else."""
+    """Price per kWh a buyer really paid on average, network fees included [ticks]; the posted one for anyone else."""
     if point.bought_wh and not point.sold_wh:
         return (-point.trade_money + point.bought_wh // 2) // point.bought_wh
     return price_ticks
+
+
+def _fees(point: HouseholdPoint, price_ticks: int) -> int:
+    """What the ledger has beyond the posted price, which gifts do not cost [1e-8 of the currency]."""
+    paid_wh = point.sold_wh - point.given_wh - point.bought_wh + point.received_wh
+    return paid_wh * price_ticks - point.trade_money
 
 
 def _heard_to(home: Home) -> int | None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from threading import Lock
+from typing import Any
 
 from dashboard import figures
 from dashboard.access import Problem, Visitor
+from dashboard.household.choosing import Choice, check_named, choices
 from dashboard.household.home import NEWEST, Home
 from dashboard.household.prices import Prices, Step
 from dashboard.household.spans import span_of
-from dashboard.site import Site
+from market.mechanisms.partners import limited
 from market.record import ChangedMeanwhileError, Record
 from market.service.what_if import Interval, Limits, Outcome, WhatIfError, latest_week, what_if
 from market.units import decimal_text, ticks
@@ -32,7 +34,10 @@ class OfferView:
     """The household's stored offer [ticks], None where its tariff decides, and from when a change would apply.
 
     ``version`` is what a change must carry: that of the offers it was made from. ``applies_from`` [epoch s] is the
-    start of the first interval by this offer, ``next_start`` that of the first a change would reach.
+    start of the first interval by this offer, ``next_start`` that of the first a change would reach. ``prefer`` and
+    ``give`` are households, first choice first: whom it trades with before all others, and who gets its surplus for
+    nothing; ``choices`` are those it may name there. ``named``: whether it wants to be named itself;
+    ``limited``: in this network nobody goes first, so that they have no effect.
     """
 
     household: str
@@ -43,6 +48,12 @@ class OfferView:
     version: int
     min_sell_ticks: int | None
     max_buy_ticks: int | None
+    prefer: Sequence[str]
+    give: Sequence[str]
+    choices: Sequence[Choice]
+    named: bool
+    mechanism: str
+    limited: bool
     applies_from: int
     next_start: int
     generates: bool
@@ -61,9 +72,10 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class WhatIfView:
-    """Settled intervals from ``start`` to ``end`` [epoch s]; the others' orders as they were.
+    """The household's settled intervals from ``start`` to ``end`` [epoch s]; the others' orders as they were.
 
-    ``changed`` of the ``intervals`` would have come out otherwise.
+    ``changed`` of the ``intervals`` would have come out otherwise. Of ``prefer`` and ``give`` those count in an
+    interval whom the offer named then, too: what would have been traded with others tells how much they used.
     """
 
     start: int
@@ -72,6 +84,8 @@ class WhatIfView:
     changed: int
     min_sell_ticks: int | None
     max_buy_ticks: int | None
+    prefer: Sequence[str]
+    give: Sequence[str]
     was: Outcome
     would_be: Outcome
     at_least: bool
@@ -91,6 +105,12 @@ def offer_view(home: Home, prices: Prices) -> OfferView:
         version=home.inputs["offers"],
         min_sell_ticks=member.min_sell_ticks,
         max_buy_ticks=member.max_buy_ticks,
+        prefer=member.prefer,
+        give=member.give,
+        choices=choices(home),
+        named=home.site.accounts.shows_name(home.household),
+        mechanism=rules.mechanism,
+        limited=limited(rules.network),
         applies_from=_applies_from(record, rules.interval_s),
         next_start=_aligned(max(int(home.site.clock()), home.settled_to if home.last else 0), rules.interval_s),
         generates=member.generates,
@@ -101,6 +121,7 @@ def offer_view(home: Home, prices: Prices) -> OfferView:
 
 def what_if_view(home: Home, limits: Limits) -> WhatIfView:
     """The last seven settled days under these limits. Raises Problem."""
+    check_named(home, limits, {*home.member.prefer, *home.member.give})
     record = home.site.record.read()
     gate = record.last_gate()
     if gate is None:
@@ -110,18 +131,20 @@ def what_if_view(home: Home, limits: Limits) -> WhatIfView:
         raise Problem(503, "asked-by-others", "others ask for their week right now; try again")
     try:
         with record.snapshot():
-            found = what_if(record, home.household, limits, start, end)
+            found = what_if(record, home.household, limits, start, end, named_then=True)
     except WhatIfError as error:
         raise Problem(409, error.name, str(error)) from None
     finally:
         _asking.release()
     return WhatIfView(
-        start=start,
+        start=found[0].start if found else start,
         end=end,
         intervals=len(found),
         changed=sum(one.was != one.would_be for one in found),
         min_sell_ticks=limits.min_sell_ticks,
         max_buy_ticks=limits.max_buy_ticks,
+        prefer=limits.prefer,
+        give=limits.give,
         was=_added([one.was for one in found]),
         would_be=_added([one.would_be for one in found]),
         at_least=home.member.tariff.at(start).by_month,
@@ -130,11 +153,13 @@ def what_if_view(home: Home, limits: Limits) -> WhatIfView:
 
 
 def _days(home: Home, found: Sequence[Interval], start: int, end: int) -> list[Day]:
+    """Those on which something was settled: a community that began yesterday has no other."""
     day = span_of("day", datetime.fromtimestamp(start, home.zone).date(), home.zone)
     days = []
     while day.start < end:
         of_day = [one for one in found if day.start <= one.start < day.end]
-        days.append(Day(day.first, _added([one.was for one in of_day]), _added([one.would_be for one in of_day])))
+        if of_day:
+            days.append(Day(day.first, _added([one.was for one in of_day]), _added([one.would_be for one in of_day])))
         day = day.plus(1)
     return days
 
@@ -147,16 +172,14 @@ def _added(outcomes: Sequence[Outcome]) -> Outcome:
     )
 
 
-def store(site: Site, visitor: Visitor, household: str, limits: Limits, version: int) -> None:
+def store(home: Home, visitor: Visitor, limits: Limits, version: int) -> None:
     """Store this household's offer and nothing else's change. It applies to intervals that start afterwards.
 
-    ``version`` is that of the offers the visitor saw. Raises Problem when the household's offer changed since, or was
-    never that; RecordError.
+    ``version`` is that of the offers the visitor saw. Raises Problem when the household's offer changed since, was
+    never that, or names whom it may not; RecordError.
     """
-    body = {
-        "min_sell_per_kwh": None if limits.min_sell_ticks is None else decimal_text(limits.min_sell_ticks),
-        "max_buy_per_kwh": None if limits.max_buy_ticks is None else decimal_text(limits.max_buy_ticks),
-    }
+    site, household = home.site, home.household
+    body = _body(limits)
     with site.writer() as record:
         for _ in range(TRIES):
             seen = record.inputs_version()
@@ -164,6 +187,7 @@ def store(site: Site, visitor: Visitor, household: str, limits: Limits, version:
             document = record.document()
             for member in document["members"]:
                 if member["household"] == household:
+                    check_named(home, limits, _named(member["offer"]))
                     member["offer"] = body
             try:
                 stored = record.store_document(
@@ -172,10 +196,29 @@ def store(site: Site, visitor: Visitor, household: str, limits: Limits, version:
             except ChangedMeanwhileError:
                 continue
             if stored:
-                detail = " ".join(f"{name}={text or 'tariff'}" for name, text in body.items())
-                site.accounts.log(visitor, "offer", detail, household)
+                site.accounts.log(visitor, "offer", _told(body), household)
             return
     raise Problem(409, "busy", "others are changing the community right now; try again")
+
+
+def _body(limits: Limits) -> dict[str, Any]:
+    """As the community's document has it: without what it does not name."""
+    named = {"prefer": list(limits.prefer), "give": list(limits.give)}
+    return {
+        "min_sell_per_kwh": None if limits.min_sell_ticks is None else decimal_text(limits.min_sell_ticks),
+        "max_buy_per_kwh": None if limits.max_buy_ticks is None else decimal_text(limits.max_buy_ticks),
+        **{what: names for what, names in named.items() if names},
+    }
+
+
+def _named(body: Mapping[str, Any]) -> set[str]:
+    return {*body.get("prefer", ()), *body.get("give", ())}
+
+
+def _told(body: Mapping[str, Any]) -> str:
+    """An offer in the log's words."""
+    said = {name: ",".join(value) if isinstance(value, list) else value or "tariff" for name, value in body.items()}
+    return " ".join(f"{name}={value}" for name, value in said.items())
 
 
 def _check_unchanged(record: Record, household: str, version: int) -> None:

@@ -38,9 +38,12 @@ class Neighbours:
         self._names = {member.household: member.name for member in home.rules.members}
 
     def of(self, partner: str) -> Neighbour:
-        named = self.named and self._accounts.shows_name(partner)
         alias = _alias(self._accounts.pseudonym(self._viewer, partner))
-        return Neighbour(alias, self._names.get(partner) if named else None)
+        return Neighbour(alias, self._names[partner] if self.may_see(partner) else None)
+
+    def may_see(self, partner: str) -> bool:
+        """Whether the household may know who the member is; for what is no member it is as if it may not."""
+        return self.named and partner in self._names and self._accounts.shows_name(partner)
 
 
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"

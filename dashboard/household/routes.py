@@ -6,14 +6,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Query, Request, Security
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from dashboard import figures
 from dashboard.access import HouseholdId, Problem, Visitor, of_household
 from dashboard.advice.cards import advice_cards
 from dashboard.days import LAST_MOMENT
 from dashboard.household import offer as offers
-from dashboard.household.home import home_of
+from dashboard.household.choosing import MOST
+from dashboard.household.home import Home, home_of
 from dashboard.household.interval_view import IntervalView, interval_view
 from dashboard.household.money import Bills
 from dashboard.household.neighbours import NeighboursView, neighbours_view
@@ -39,15 +40,27 @@ Ticks = Annotated[
 ]
 Typed = Annotated[str, Query(max_length=20, pattern=r"^[ -~]*$")]
 Switch = Annotated[str, Query(pattern="^(on)?$")]
+Household = Annotated[str, StringConstraints(pattern="^[a-z0-9-]{1,32}$")]
+Chosen = list[Annotated[str, StringConstraints(pattern="^[a-z0-9-]{0,32}$")]] | None
+"""Households, first choice first; an empty one is none. Without any word of them those stay that stand in the offer."""
+ChosenQuery = Annotated[
+    Chosen, Query(max_length=MOST, description="households, first choice first; empty: none; without: as in the offer")
+]
+ChosenForm = Annotated[Chosen, Form(max_length=MOST)]
 
 
 class NewOffer(BaseModel):
-    """What a household asks for from now on; ``version`` is that of the offer it was shown."""
+    """What a household asks for from now on; ``version`` is that of the offer it was shown.
+
+    Without ``prefer`` or ``give`` those stay that stand in the offer.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     min_sell_ticks: Annotated[int, Field(ge=0, lt=2**30)] | None
     max_buy_ticks: Annotated[int, Field(ge=0, lt=2**30)] | None
+    prefer: Annotated[list[Household], Field(max_length=MOST)] | None = None
+    give: Annotated[list[Household], Field(max_length=MOST)] | None = None
     version: Annotated[int, Field(ge=1, lt=2**31)]
 
 
@@ -182,11 +195,21 @@ def _neighbours(routes: APIRouter, site: Site) -> None:
 
 
 def _offer(routes: APIRouter, site: Site, prices: Prices) -> None:
-    def limits(min_sell_on: str, min_sell: str, max_buy_on: str, max_buy: str) -> Limits:
-        currency = figures.currency(site.record.community().currency)
+    def limits(
+        home: Home, min_sell_on: str, min_sell: str, max_buy_on: str, max_buy: str, prefer: Chosen, give: Chosen
+    ) -> Limits:
+        currency = figures.currency(home.rules.currency)
         return Limits(
             offers.typed_price(min_sell, currency) if min_sell_on else None,
             offers.typed_price(max_buy, currency) if max_buy_on else None,
+            *named(home, prefer, give),
+        )
+
+    def named(home: Home, prefer: Chosen, give: Chosen) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        stand = home.member
+        return (
+            stand.prefer if prefer is None else tuple(filter(None, prefer)),
+            stand.give if give is None else tuple(filter(None, give)),
         )
 
     def page(
@@ -208,9 +231,19 @@ def _offer(routes: APIRouter, site: Site, prices: Prices) -> None:
         }
         return site.page(
             request, "household/offer.html", visitor, status, view=view, chosen=chosen, typed=typed, what_if=what_if,
-            problem=problem and problem.problem, saved=saved, own=visitor.may_write(view.household),
+            problem=problem and problem.problem, saved=saved, own=visitor.may_write(view.household), most=MOST,
             home=view.household,
         )  # fmt: skip
+
+    def refused(
+        request: Request, visitor: Visitor, home: Home, prefer: Chosen, give: Chosen, problem: Problem
+    ) -> HTMLResponse:
+        """The offer as it stands, with the homes that were chosen from the page's lists."""
+        view = offer_view(home, prices)
+        known = {one.household for one in view.choices}
+        chosen = (tuple(one for one in names if one in known) for names in named(home, prefer, give))
+        stands = Limits(view.min_sell_ticks, view.max_buy_ticks, *chosen)
+        return page(request, visitor, view, stands, status=problem.status, problem=problem)
 
     @routes.get("/household/{household}/offer", response_class=HTMLResponse)
     def offer_page(
@@ -222,19 +255,22 @@ def _offer(routes: APIRouter, site: Site, prices: Prices) -> None:
         min_sell: Typed = "",
         max_buy_on: Switch = "",
         max_buy: Typed = "",
+        prefer: ChosenQuery = None,
+        give: ChosenQuery = None,
         saved: Switch = "",
     ) -> HTMLResponse:
-        """The household's offer; with ``preview`` what last week would have been under the limits given."""
+        """The household's offer; with ``preview`` what last week would have been under the one given."""
         home = home_of(site, household)
-        view = offer_view(home, prices)
-        stored = Limits(view.min_sell_ticks, view.max_buy_ticks)
         if not preview:
+            view = offer_view(home, prices)
+            stored = Limits(view.min_sell_ticks, view.max_buy_ticks, home.member.prefer, home.member.give)
             return page(request, visitor, view, stored, saved=bool(saved))
         try:
-            chosen = limits(min_sell_on, min_sell, max_buy_on, max_buy)
-            return page(request, visitor, view, chosen, what_if=what_if_view(home, chosen))
+            chosen = limits(home, min_sell_on, min_sell, max_buy_on, max_buy, prefer, give)
+            what_if = what_if_view(home, chosen)
         except Problem as problem:
-            return page(request, visitor, view, stored, status=problem.status, problem=problem)
+            return refused(request, visitor, home, prefer, give, problem)
+        return page(request, visitor, offer_view(home, prices), chosen, what_if=what_if)
 
     @routes.post("/household/{household}/offer", response_class=RedirectResponse, status_code=303)
     def change_offer_page(
@@ -246,15 +282,16 @@ def _offer(routes: APIRouter, site: Site, prices: Prices) -> None:
         min_sell: Annotated[str, Form(max_length=20)] = "",
         max_buy_on: Annotated[str, Form(pattern="^(on)?$")] = "",
         max_buy: Annotated[str, Form(max_length=20)] = "",
+        prefer: ChosenForm = None,
+        give: ChosenForm = None,
     ) -> Response:
         """Store the household's offer; it applies to intervals that start afterwards."""
+        home = home_of(site, household)
         try:
-            chosen = limits(min_sell_on, min_sell, max_buy_on, max_buy)
-            offers.store(site, visitor, household, chosen, version)
+            chosen = limits(home, min_sell_on, min_sell, max_buy_on, max_buy, prefer, give)
+            offers.store(home, visitor, chosen, version)
         except Problem as problem:
-            view = offer_view(home_of(site, household), prices)
-            stored = Limits(view.min_sell_ticks, view.max_buy_ticks)
-            return page(request, visitor, view, stored, status=problem.status, problem=problem)
+            return refused(request, visitor, home_of(site, household), prefer, give, problem)
         return RedirectResponse(f"/household/{household}/offer?saved=on", 303)
 
     @routes.get("/api/1/household/{household}/offer")
@@ -265,13 +302,20 @@ def _offer(routes: APIRouter, site: Site, prices: Prices) -> None:
     @routes.put("/api/1/household/{household}/offer")
     def change_offer(visitor: Writer, household: HouseholdId, new: NewOffer) -> OfferView:
         """Store the household's offer; it applies to intervals that start afterwards."""
-        chosen = Limits(new.min_sell_ticks, new.max_buy_ticks)
-        offers.store(site, visitor, household, chosen, new.version)
+        home = home_of(site, household)
+        chosen = Limits(new.min_sell_ticks, new.max_buy_ticks, *named(home, new.prefer, new.give))
+        offers.store(home, visitor, chosen, new.version)
         return offer_view(home_of(site, household), prices)
 
     @routes.get("/api/1/household/{household}/offer/what-if")
     def what_if(
-        visitor: Reader, household: HouseholdId, min_sell_ticks: Ticks = None, max_buy_ticks: Ticks = None
+        visitor: Reader,
+        household: HouseholdId,
+        min_sell_ticks: Ticks = None,
+        max_buy_ticks: Ticks = None,
+        prefer: ChosenQuery = None,
+        give: ChosenQuery = None,
     ) -> WhatIfView:
-        """What the last seven settled days would have been under these limits, everybody else as they were."""
-        return what_if_view(home_of(site, household), Limits(min_sell_ticks, max_buy_ticks))
+        """What the last seven settled days would have been under this offer, everybody else as they were."""
+        home = home_of(site, household)
+        return what_if_view(home, Limits(min_sell_ticks, max_buy_ticks, *named(home, prefer, give)))

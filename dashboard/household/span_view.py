@@ -181,9 +181,10 @@ def _money(
     if span.kind == "day" and len(traded) == whole.intervals:
         sold = sum(part.sums.sold_wh * (part.price_ticks or 0) for part in traded)
         bought = sum(part.sums.bought_wh * (part.price_ticks or 0) for part in traded)
+        gifts = sum((part.sums.given_wh - part.sums.received_wh) * (part.price_ticks or 0) for part in traded)
         # What the ledger has beyond the posted price are network fees.
-        fees = sold - bought - found.trade_money
-        found = replace(found, sold_money=sold, bought_money=bought, fees_money=fees)
+        fees = sold - bought - gifts - found.trade_money
+        found = replace(found, sold_money=sold, bought_money=bought, gifts_money=gifts, fees_money=fees)
     return found, {}
 
 

@@ -13,6 +13,8 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from starlette.background import BackgroundTask
 
 from dashboard.access import Problem, Visitor, operators
+from dashboard.accounts import people
+from dashboard.accounts.database import AccountsError
 from dashboard.days import FIRST_DAY, LAST_DAY, LAST_MOMENT, MONTH, day_of
 from dashboard.operator import auditing, corrections, members, month_rules
 from dashboard.operator.background import Background
@@ -20,7 +22,7 @@ from dashboard.operator.corrections import Form as CorrectionForm
 from dashboard.operator.corrections import Preview, corrections_view
 from dashboard.operator.intervals import interval_view
 from dashboard.operator.members import Invited, Labelled
-from dashboard.operator.reading import MeterName, MonthName, Reader, Revision, Start
+from dashboard.operator.reading import MeterName, MonthName, Reader, Revision, Start, new_page
 from dashboard.operator.under import Verified, verify
 from dashboard.site import Site
 from market.service.issuing import NewHousehold
@@ -116,7 +118,10 @@ def _new(node: str, tariff: str, name: str, generates: bool) -> NewHousehold | N
         return None
     if not node or not tariff:
         raise Problem(422, "members", "a new household needs a node and a tariff")
-    return NewHousehold(node, tariff, name.strip() or None, generates)
+    try:
+        return NewHousehold(node, tariff, people.check_name(name) if name.strip() else None, generates)
+    except AccountsError as error:
+        raise Problem(422, str(error), "a name has 1 to 64 characters that can be seen") from None
 
 
 def _add_people(routes: APIRouter, site: Site) -> None:
@@ -284,7 +289,9 @@ def _add_verification(routes: APIRouter, site: Site) -> None:
 def _add_export(routes: APIRouter, site: Site) -> None:
     @routes.get("/operator/export", response_class=HTMLResponse)
     def export_page(request: Request, visitor: Reader) -> HTMLResponse:
-        """What can be taken away as a file."""
+        """What can be taken away as a file; a sentence before anything was settled."""
+        if site.record.read().last_gate() is None:
+            return new_page(site, request, visitor, "operator.export.title", "operator.export.new")
         first, end = month_rules.span_of(month_rules.months(site, site.record.read())[1], site)
         zone = ZoneInfo(site.record.community().timezone)
         days = [day_of(moment, zone).date for moment in (first, end - 1)]

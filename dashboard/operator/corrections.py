@@ -20,7 +20,7 @@ from dashboard.operator.table import Table
 from dashboard.site import Site
 from market.record import Record
 from market.record.overview import Refused
-from market.service import correcting
+from market.service import correcting, plausible
 from market.service.correcting import CorrectionError, Said
 from market.settlement.rules import Rules
 
@@ -81,6 +81,14 @@ class Dispute:
     opened_at: int
 
 
+class CorrectionProblem(Problem):
+    """A correction that cannot be, with what its register comes against."""
+
+    def __init__(self, error: CorrectionError) -> None:
+        super().__init__(422, PROBLEMS[error.problem], str(error))
+        self.bound = error.bound
+
+
 Register = Annotated[int, Field(ge=0, lt=2**53)]
 
 
@@ -134,6 +142,23 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Rise:
+    """What a register [Wh] rises by up to the corrected moment, or from it on, as it was known and as corrected.
+
+    ``after_w`` is the power that takes; ``plausible`` compares it with ``most_w``, the most the register showed nearby.
+    """
+
+    register: str
+    start: int
+    end: int
+    before_wh: int | None
+    after_wh: int
+    after_w: int
+    most_w: int | None
+    plausible: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """What a correction would change; ``final``: its household's own account only."""
 
@@ -141,6 +166,7 @@ class Preview:
     household: str
     final: bool
     registers: dict[str, int]
+    rises: tuple[Rise, ...]
     changes: tuple[Changed, ...]
 
 
@@ -180,8 +206,9 @@ def preview(site: Site, form: Form) -> Preview:
     try:
         checked = correcting.check(record, _said(form))
         changes = correcting.preview(record, checked, int(site.clock()))
+        rises = plausible.energies(record, checked)
     except CorrectionError as error:
-        raise Problem(422, PROBLEMS[error.problem], str(error)) from None
+        raise CorrectionProblem(error) from None
     household = next(
         member.household for member in checked.rules.members if checked.meter.meter in [m.meter for m in member.meters]
     )
@@ -190,6 +217,10 @@ def preview(site: Site, form: Form) -> Preview:
         household=household,
         final=checked.final,
         registers=checked.registers._asdict(),
+        rises=tuple(
+            Rise(one.register, one.start, one.end, one.before_wh, one.after_wh, one.after_w, one.most_w, one.plausible)
+            for one in rises
+        ),
         changes=tuple(
             Changed(
                 one.start,
@@ -216,7 +247,7 @@ def add(site: Site, visitor: Visitor, form: Form) -> None:
         with site.writer() as record:
             checked, correction = correcting.add(record, _said(form), author=visitor.name, now=int(site.clock()))
     except CorrectionError as error:
-        raise Problem(422, PROBLEMS[error.problem], str(error)) from None
+        raise CorrectionProblem(error) from None
     household = next(
         member.household for member in checked.rules.members if checked.meter.meter in [m.meter for m in member.meters]
     )

@@ -232,7 +232,13 @@ def _nodes(record: Record, gate: Gate, rules: Rules, result: Mapping[str, Any]) 
 
 
 def _matches(record: Record, gate: Gate, rules: Rules, result: Mapping[str, Any]) -> Rows:
-    return ["seller", "buyer", "energy_wh"], [[m["seller"], m["buyer"], m["energy_wh"]] for m in result["matches"]]
+    """Partners' trades come first, as in the result."""
+    kinds = ["gift" if one["gift"] else "partner" for one in result.get("partners", ())]
+    kinds += ["market"] * (len(result["matches"]) - len(kinds))
+    rows: list[list[Cell]] = [
+        [m["seller"], m["buyer"], m["energy_wh"], kind] for m, kind in zip(result["matches"], kinds, strict=True)
+    ]
+    return ["seller", "buyer", "energy_wh", "trade"], rows
 
 
 def _transfers(record: Record, gate: Gate, rules: Rules, result: Mapping[str, Any]) -> Rows:

@@ -249,8 +249,8 @@ def _said(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_said(one)}" for name, one in sorted(value.items())) or "-"
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if value is None else str(value)
+        return "true" if value else "false"
+    return "null" if value is None else str(value)
 
 
 def _readings(site: Site, meter: str, newest: int | None, length: int) -> Table:

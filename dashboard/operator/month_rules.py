@@ -59,12 +59,16 @@ class MonthResult:
 
 @dataclass(frozen=True, slots=True)
 class MonthView:
-    """The month that is asked for; ``result`` is None until it has been worked out, ``old`` when more was settled."""
+    """The month that is asked for; ``result`` is None until it has been worked out, ``old`` when more was settled.
+
+    ``partners``: members name preferred partners or homes to give to, which the other rules leave out.
+    """
 
     month: str
     previous: str | None
     next: str | None
     intervals: int
+    partners: bool
     result: MonthResult | None
     old: bool
     progress: Progress | None
@@ -85,6 +89,7 @@ def month_view(site: Site, background: Background, month: str | None) -> MonthVi
         previous=_shift(chosen, -1) if chosen > first else None,
         next=_shift(chosen, 1) if chosen < last else None,
         intervals=len({gate.start for gate in gates}),
+        partners=bool(site.record.rules().naming),
         result=result,
         old=result is not None and any(gate.number > result.gate for gate in gates),
         progress=background.progress(),

@@ -48,6 +48,11 @@ def add(routes: APIRouter, site: Site, background: Background) -> None:
     _add_records(routes, site, background)
 
 
+def new_page(site: Site, request: Request, visitor: Visitor, title: str, text: str) -> HTMLResponse:
+    """What a room that shows what was settled says before anything was, by its words' keys."""
+    return site.page(request, "operator/new.html", visitor, title=title, text=text, follows=True, home=None)
+
+
 def _add_overview(routes: APIRouter, site: Site, background: Background) -> None:
     @routes.get("/operator", response_class=HTMLResponse)
     def operator_page(request: Request, visitor: Reader) -> HTMLResponse:
@@ -71,7 +76,7 @@ def _add_overview(routes: APIRouter, site: Site, background: Background) -> None
     ) -> HTMLResponse:
         """The network tree of the newest settled interval, or of a chosen one; a sentence before there is one."""
         if start is None and site.record.read().last_gate() is None:
-            return site.page(request, "operator/network_new.html", visitor, follows=True, home=None)
+            return new_page(site, request, visitor, "operator.network.title", "operator.network.new")
         view = network_view(site, start, at, page)
         follows = start is None
         return site.page(request, "operator/network.html", visitor, view=view, follows=follows, home=None)
@@ -160,6 +165,8 @@ def _add_rules(routes: APIRouter, site: Site, background: Background) -> None:
     @routes.get("/operator/rules", response_class=HTMLResponse)
     def rules_page(request: Request, visitor: Reader, month: MonthName | None = None) -> HTMLResponse:
         """A month under other rules; worked out in the background when it is asked for."""
+        if month is None and site.record.read().last_gate() is None:
+            return new_page(site, request, visitor, "operator.rules.title", "operator.rules.new")
         view = month_view(site, background, month)
         return site.page(request, "operator/rules.html", visitor, view=view, home=None)
 

@@ -11,10 +11,13 @@ from dashboard.operator.background import Background
 from dashboard.operator.meters import CLOSABLE_S, every_meter
 from dashboard.operator.network import overloaded
 from dashboard.site import Site
+from market.record import Gate, Record
 
 STILL_INTERVALS = 2
 """A market that has closed no gate for so many intervals after one could close is not running."""
 BEHIND_GATES = 2
+CORRECTIONS_BOUND = 100
+"""So many of the newest corrections are looked at for those that wait."""
 
 Weight = Literal["now", "soon", "note"]
 WEIGHTS: tuple[Weight, ...] = ("now", "soon", "note")
@@ -69,6 +72,7 @@ def today_view(site: Site, background: Background) -> TodayView:
         *_counted("silent", "now", sum("silent" in one.reasons for one in meters), "/operator/meters?show=silent"),
         *_counted("offline", "soon", sum(one.state == "offline" for one in meters), "/operator/meters?show=offline"),
         *_network(site, last is not None),
+        *_waiting(record, last, length),
         *_counted("disputes", "soon", disputes.count_open(site.accounts.db), "/operator/corrections#disputes"),
         *_outcomes(record.outcomes()),
         *_counted("estimated", "soon", sum(one.estimated > 0 for one in meters), "/operator/meters?show=estimated"),
@@ -110,6 +114,28 @@ def _market(settled: int, now: int, length: int) -> list[Item]:
     if waiting >= STILL_INTERVALS:
         return [Item("market-still", "now", waiting, "/operator/intervals")]
     return _counted("unsettled", "soon", max(0, waiting), "/operator/intervals")
+
+
+def _waiting(record: Record, last: Gate | None, length: int) -> list[Item]:
+    """What is stored and has changed nothing yet: corrections the market has not settled, offers for a later interval.
+
+    A market that runs settles corrections at once; where no further interval comes, an offer waits for ever.
+    """
+    if last is None:
+        return []
+    corrections = record.newest_corrections(CORRECTIONS_BOUND, estimated=False)
+    gates = [(one, record.newest_gate(one.start, one.length)) for one in corrections]
+    unsettled = sum(gate is not None and gate.corrections < one.number for one, gate in gates)
+    stored, applied = record.input_versions(2**62)["offers"], record.input_versions(last.start)["offers"]
+    if stored == applied:
+        offers = 0
+    else:
+        new, old = record.offers(stored), record.offers(applied)
+        offers = sum(new.get(household) != old.get(household) for household in new.keys() | old.keys())
+    return [
+        *_counted("corrections-waiting", "soon", unsettled, "/operator/corrections#corrections"),
+        *([Item("offers-waiting", "note", offers, "/operator/log", last.start + length)] if offers else []),
+    ]
 
 
 def _network(site: Site, settled: bool) -> list[Item]:

@@ -57,6 +57,7 @@ class UnderView:
     length: int
     revision: int
     mechanism: str
+    partners: bool
     settled: Side
     other: Side | None
     refused: str | None
@@ -113,6 +114,7 @@ def under_view(site: Site, start: int, mechanism: str, page: int) -> UnderView:
         length=gate.length,
         revision=gate.revision,
         mechanism=mechanism,
+        partners=bool(result.get("partners")),
         settled=Side(
             rules.mechanism,
             sum(row["sold_wh"] for row in result["households"]),

@@ -387,5 +387,28 @@ document.addEventListener("htmx:oobAfterSwap", (event) => {
   }
 });
 const offer = document.getElementById("offer");
-if (offer) offer.addEventListener("input", () => draw(document.querySelector("[data-limits]")));
+if (offer) {
+  offer.addEventListener("input", () => draw(document.querySelector("[data-limits]")));
+  offer.addEventListener("input", takenOnce);
+  takenOnce();
+  // The button that saves sends the form itself. A preview that is still due then would be sent as that button says.
+  offer.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.requestConfig.verb !== "get") event.preventDefault();
+  });
+  // A refused offer says why where its week would stand.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target.id === "what-if" && event.detail.xhr.status === 422) event.detail.shouldSwap = true;
+  });
+}
+
+// A home stands once in each list: what another field of it holds cannot be chosen.
+function takenOnce() {
+  for (const list of offer.querySelectorAll(".homes")) {
+    const fields = [...list.querySelectorAll("select")];
+    for (const field of fields) {
+      const taken = new Set(fields.filter((other) => other !== field).map((other) => other.value));
+      for (const option of field.options) option.disabled = option.value !== "" && taken.has(option.value);
+    }
+  }
+}
 listen();

@@ -8,6 +8,7 @@
   const pinName = `pumasi-pin:${place.dataset.community}`;
   const field = (id) => document.getElementById(id);
   const HEADS_BACK = 500;
+  pumasi.speak(document.documentElement.lang);
 
   function readPin() {
     try {
@@ -61,11 +62,9 @@
     const row = document.createElement("li"), mark = document.createElement("strong"), said = document.createElement("span");
     row.className = one.holds ? "good" : "bad";
     mark.textContent = one.holds ? `✓ ${words.holds}` : `✗ ${words.fails}`;
-    said.textContent = words[`check.${one.name}`] || one.name;
+    said.textContent = words[`check.${one.name}`] || pumasi.say(one.name);
     const more = document.createElement("small");
     more.textContent = one.text;
-    // The verifier speaks English; what it checked is said above in the reader's language.
-    if (one.name !== "pinned") more.lang = "en";
     row.append(mark, said, more);
     return row;
   }

@@ -6,7 +6,8 @@ from configuration import Configuration
 from mac import sign, verify
 from outbox import Record
 
-VERSION = "0.1.0"
+# the distribution's: a meter takes only a higher one
+VERSION = "0.2.0"
 
 # bit n of a record's flags is the n-th name
 FLAGS = ("reset", "estimated", "clock", "simulated")

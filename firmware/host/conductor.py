@@ -248,6 +248,11 @@ class Conductor:
             if said.child is self._market and said.event is not None:
                 yield said.event
 
+    def again(self) -> None:
+        """Tell the market the time that it is, once more: it looks for corrections although no interval ends."""
+        if self._now is not None:
+            self._market.tick(self._now)
+
     def _hear(self, deadline_s: float) -> Said | None:
         while True:
             try:

@@ -19,7 +19,7 @@ from firmware.host.profile import Profile, Registers
 
 CAPACITY = 2921
 """Records an outbox holds, as the firmware's: 30 days of quarter-hours."""
-VERSION = "0.1.0-light"
+VERSION = "0.2.0-light"
 OFFLINE = b'{"v":1,"online":false}'
 
 

@@ -48,6 +48,7 @@ class HouseholdMonth:
         trades_due: what its trades come to, in coins [Wh x tick]; negative where it is paid.
         true_up: what it gets to be no worse off than alone, negative where it gives.
         before, after: credits of net metering.
+        coin: what can be paid at the least [Wh x tick].
     """
 
     use: HouseholdUse
@@ -57,6 +58,7 @@ class HouseholdMonth:
     true_up: int
     before: CarryOver
     after: CarryOver
+    coin: int
 
     @property
     def rounding_due(self) -> int:
@@ -71,6 +73,12 @@ class HouseholdMonth:
     @property
     def gain(self) -> int:
         return self.alone.total - self.total
+
+    @property
+    def gain_if_paid(self) -> int:
+        """The gain if its gifts had been paid, by its giver or to it, in coins: what the promise looks at."""
+        trades_due = Rounding(self.coin)(-self.use.trade_money - self.use.gift_money)
+        return self.gain + self.trades_due - trades_due
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,7 @@ def close_month(
     if standing is not None:
         moved = standing.true_up
     else:
-        moved = true_up({draft.use.member.household: draft.gain for draft in drafts}, coin)
+        moved = true_up({draft.use.member.household: draft.gain_if_paid for draft in drafts}, coin)
     households = tuple(replace(draft, true_up=moved.moved.get(draft.use.member.household, 0)) for draft in drafts)
     zone = ZoneInfo(rules.timezone)
     start = month.start(zone)
@@ -154,7 +162,7 @@ def _draft(use: HouseholdUse, month: Month, before: CarryOver, coin: int) -> Hou
     own = bill(use.tariff, month, use.usage(), before.own)
     alone = bill(use.tariff, month, use.alone(), before.alone)
     after = CarryOver(_after(use, own, before.own), _after(use, alone, before.alone))
-    return HouseholdMonth(use, own, alone, Rounding(coin)(-use.trade_money), 0, before, after)
+    return HouseholdMonth(use, own, alone, Rounding(coin)(-use.trade_money), 0, before, after, coin)
 
 
 def _after(use: HouseholdUse, made: Bill, before: tuple[Credit, ...]) -> tuple[Credit, ...]:
@@ -198,7 +206,9 @@ def _check(settled: MonthSettled) -> None:
                 raise SettlementError(f"{where}: {who}: the lines do not add up to the bill")
         if settled.final:
             continue
-        if household.gain < 0 and settled.true_up.paid == settled.true_up.losses:
+        if household.gain_if_paid < 0 and settled.true_up.paid == settled.true_up.losses:
             raise SettlementError(f"{where}: {who} is worse off than alone, though the gains could have paid for it")
     if sum(household.use.bought_wh - household.use.sold_wh for household in settled.households):
         raise SettlementError(f"{where}: bought and sold energy differ")
+    if sum(household.use.gift_money for household in settled.households):
+        raise SettlementError(f"{where}: gifts given and received differ")

@@ -11,7 +11,7 @@ from msgspec import structs
 from market.billing.month import HouseholdMonth, MonthSettled, Standing
 from market.billing.netting import Netting, Order
 from market.billing.trueup import TrueUp
-from market.billing.usage import CarryOver
+from market.billing.usage import CarryOver, HouseholdUse
 from market.settlement.interval import Match
 from market.settlement.rules import Rules
 from market.tariffs.amounts import PERCENT_DECIMALS, money_text
@@ -77,12 +77,14 @@ def _bill(month: HouseholdMonth) -> dict[str, Any]:
         "consumption_wh": use.consumption_wh,
         "bought_wh": use.bought_wh,
         "sold_wh": use.sold_wh,
+        **_any(received_wh=use.received_wh, given_wh=use.given_wh),
         "own": _lines(month.own),
         "alone": _lines(month.alone),
         "trades": {
             "bought": use.bought_at_price,
             "sold": use.sold_at_price,
-            "fees": use.sold_at_price - use.bought_at_price - use.trade_money,
+            **_any(received=use.received_at_price, given=use.given_at_price, gifts=use.gift_money),
+            "fees": use.fees,
             "rounding": month.rounding_due,
             "due": month.trades_due,
         },
@@ -91,10 +93,20 @@ def _bill(month: HouseholdMonth) -> dict[str, Any]:
         "gain": month.gain,
         "credits": {"before": _carry_over(month.before), "after": _carry_over(month.after)},
         "partners": [
-            {"household": partner, "bought_wh": bought_wh, "sold_wh": sold_wh}
+            {"household": partner, "bought_wh": bought_wh, "sold_wh": sold_wh, **_gifts(use, partner)}
             for partner, (bought_wh, sold_wh) in sorted(use.partners.items())
         ],
     }
+
+
+def _gifts(use: HouseholdUse, neighbour: str) -> dict[str, int]:
+    received_wh, given_wh = use.gifts.get(neighbour, (0, 0))
+    return _any(received_wh=received_wh, given_wh=given_wh)
+
+
+def _any(**figures: int) -> dict[str, int]:
+    """A bill without gifts does not speak of them."""
+    return {name: figure for name, figure in figures.items() if figure}
 
 
 def _lines(made: Bill) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from market.settlement.interval import Match, Position
+from market.settlement.interval import Match, PartnerTrade, Position
 from market.settlement.rules import Member, Rules
 from market.tariffs.bill import Amount, Usage
 from market.tariffs.credits import Credit
@@ -19,7 +19,10 @@ ONE_BAND = Band("", 0)
 
 @dataclass(frozen=True)
 class IntervalResult:
-    """An interval's newest settled result and the rules it was settled by; ``estimated`` names households."""
+    """An interval's newest settled result and the rules it was settled by; ``estimated`` names households.
+
+    ``partners`` are in ``matches`` too; of one household's positions alone, its own side of them counts.
+    """
 
     start: int
     rules: Rules
@@ -27,6 +30,7 @@ class IntervalResult:
     positions: Sequence[Position]
     matches: Sequence[Match]
     estimated: Sequence[str] = ()
+    partners: Sequence[PartnerTrade] = ()
 
 
 class CarryOver(NamedTuple):
@@ -62,7 +66,8 @@ class Flow:
 class HouseholdUse:
     """One household's month as it adds up [Wh, Wh x tick].
 
-    ``bought_at_price`` and ``sold_at_price`` are its trades at the posted price; what it paid beyond is network fees.
+    ``bought_at_price`` and ``sold_at_price`` are its trades at the posted price, gifts among them; ``received`` and
+    ``given`` are the gifts, at the same price, which nobody pays. ``gifts`` is what it got and gave by neighbour.
     """
 
     member: Member
@@ -82,11 +87,26 @@ class HouseholdUse:
     sold_wh: int = 0
     bought_at_price: int = 0
     sold_at_price: int = 0
+    received_wh: int = 0
+    given_wh: int = 0
+    received_at_price: int = 0
+    given_at_price: int = 0
     trade_money: int = 0
     residual_money: int = 0
     imports: Flow = field(default_factory=Flow)
     exports: Flow = field(default_factory=Flow)
     partners: dict[str, list[int]] = field(default_factory=dict)
+    gifts: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def gift_money(self) -> int:
+        """What it would have been paid for its gifts, less what it would have paid for those it received."""
+        return self.given_at_price - self.received_at_price
+
+    @property
+    def fees(self) -> int:
+        """The network's, on what it bought and was given."""
+        return self.sold_at_price - self.bought_at_price - self.gift_money - self.trade_money
 
     def usage(self) -> Usage:
         """With the community: what was not traded is with the supplier."""
@@ -97,9 +117,17 @@ class HouseholdUse:
         return Usage(_amounts(self.imports.gross), _amounts(self.exports.gross))
 
     def traded_with(self, partner: str, bought_wh: int, sold_wh: int) -> None:
-        total = self.partners.setdefault(partner, [0, 0])
-        total[0] += bought_wh
-        total[1] += sold_wh
+        _count(self.partners, partner, bought_wh, sold_wh)
+
+    def give(self, buyer: str, energy_wh: int, price_ticks: int) -> None:
+        self.given_wh += energy_wh
+        self.given_at_price += energy_wh * price_ticks
+        _count(self.gifts, buyer, 0, energy_wh)
+
+    def receive(self, seller: str, energy_wh: int, price_ticks: int) -> None:
+        self.received_wh += energy_wh
+        self.received_at_price += energy_wh * price_ticks
+        _count(self.gifts, seller, energy_wh, 0)
 
 
 @dataclass(frozen=True)
@@ -137,6 +165,11 @@ def add_up(rules: Rules, month: Month, intervals: Iterable[IntervalResult]) -> M
         for match in interval.matches:
             found[match.buyer].traded_with(match.seller, match.energy_wh, 0)
             found[match.seller].traded_with(match.buyer, 0, match.energy_wh)
+        for trade in interval.partners:
+            if trade.gift and trade.seller in found:
+                found[trade.seller].give(trade.buyer, trade.energy_wh, interval.price_ticks)
+            if trade.gift and trade.buyer in found:
+                found[trade.buyer].receive(trade.seller, trade.energy_wh, interval.price_ticks)
     return MonthUse(dict(sorted(found.items())), first, last, count)
 
 
@@ -185,6 +218,12 @@ def _add(use: HouseholdUse, interval: IntervalResult, position: Position, import
         use.bought_at_price += bought * interval.price_ticks
         use.sold_at_price += sold * interval.price_ticks
         use.trade_money += position.trade_money
+
+
+def _count(by_neighbour: dict[str, list[int]], neighbour: str, came_wh: int, went_wh: int) -> None:
+    total = by_neighbour.setdefault(neighbour, [0, 0])
+    total[0] += came_wh
+    total[1] += went_wh
 
 
 def _amounts(sums: Mapping[str, Sequence[int]]) -> dict[str, Amount]:

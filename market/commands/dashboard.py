@@ -53,6 +53,11 @@ def add(commands: Any, store: Path) -> None:
     run.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     run.add_argument("--port", type=int, help="default: that of pumasi dashboard init, or 8000; 0 for any")
     run.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        help="a reverse proxy on this machine leads here: believe its X-Forwarded-For and X-Forwarded-Proto",
+    )
+    run.add_argument(
         "--clock",
         choices=("wall", "record"),
         default="wall",
@@ -184,6 +189,7 @@ def _run(arguments: argparse.Namespace) -> int:
             host=arguments.host,
             port=port,
             certificate=certificate_files(arguments.store),
+            behind_proxy=arguments.behind_proxy,
             ready=ready,
         )
     finally:

@@ -37,6 +37,8 @@ READY_S, QUIET_S = 30.0, 1.0
 GRID_CARBON = (363, "Umweltbundesamt: the German mix of 2024, Strommix 1990-2024 (2025)")
 """What a kWh of the grid emits [g CO2], and who says so."""
 DOOR_S = 30 * 86_400
+NAMED = 3
+"""Homes beside the visitor's whose names are shown."""
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_S, BROKER_STOP_S = 1.6, 0.8
 """Ctrl-C ends every child within 3 s: this long they may take by themselves."""
@@ -200,13 +202,20 @@ def _open_pages(store: Path, street: Street) -> str:
     """
     # Imported here so that the other commands start without a web framework.
     from dashboard import settings
-    from dashboard.accounts import Accounts
+    from dashboard.accounts import Accounts, people
 
     settings.save(store, settings.Settings(carbon=settings.Carbon(*GRID_CARBON)))
     accounts = Accounts(store)
     try:
         first = next((home for home in street.homes if home.prosumer), street.homes[0])
-        return accounts.open_door("Demo", "operator", first.household, DOOR_S)
+        token = accounts.open_door("Demo", "operator", first.household, DOOR_S)
+        # Some neighbours are named, so that there is somebody to prefer or to give to. Nobody can sign in as them: they
+        # have neither password nor passkey.
+        for home in [home for home in street.homes if home is not first][:NAMED]:
+            people.add(accounts.db, home.household, "household", home.household, None, accounts.now())
+        for account in accounts.people():
+            people.set_shown(accounts.db, account.account, True)
+        return token
     finally:
         accounts.close()
 
@@ -249,8 +258,14 @@ def _live(
     for event in conductor.drain(QUIET_S):
         _tell(event, zone, say)
     if not arguments.exit:
-        say(f"the days are over, no further interval comes; the pages stay until Ctrl-C: {link}")
-        signal.pause()
+        say(
+            "the days are over: no further interval comes, so a changed offer applies to none; what is corrected is"
+            f" still settled, and the pages stay until Ctrl-C: {link}"
+        )
+        while True:
+            conductor.again()
+            for event in conductor.drain(QUIET_S):
+                _tell(event, zone, say)
 
 
 def _tell(event: dict[str, Any], zone: ZoneInfo, say: Callable[[str], None]) -> None:

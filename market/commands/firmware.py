@@ -28,12 +28,12 @@ byte, tries it, and falls back to what it had if it does not come up.
 """
 EPILOG = """\
 first, once:
-  pumasi firmware key --store store           meters flashed from now on trust this key
+  pumasi firmware key --store STORE           meters flashed from now on trust this key
 then, for every version:
   pumasi firmware bundle --out build/firmware
-  pumasi firmware sign build/firmware --store store
-  pumasi firmware offer 0.2.0 --store store --meter m001     one meter first
-  pumasi firmware offer 0.2.0 --store store                  then all
+  pumasi firmware sign build/firmware --store STORE
+  pumasi firmware offer 0.3.0 --store STORE --meter m001     one meter first
+  pumasi firmware offer 0.3.0 --store STORE                  then all
 """
 
 

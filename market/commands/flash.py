@@ -40,8 +40,8 @@ of this computer could see. The self-test may warn or fail where the meter is no
 repeated there: pumasi meter doctor --port PORT.
 
 examples:
-  pumasi flash --port /dev/ttyUSB0 --meter m001 --store store --board esp32-devkit --wifi-ssid Home
-  pumasi flash --port /dev/ttyACM0 --meter m001 --store store --image ESP32_GENERIC_C3-v1.29.0.bin --wifi-ssid Home
+  pumasi flash --port /dev/ttyUSB0 --meter m001 --store STORE --board esp32-devkit --wifi-ssid Home
+  pumasi flash --port /dev/ttyACM0 --meter m001 --store STORE --image ESP32_GENERIC_C3-v1.29.0.bin --wifi-ssid Home
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -54,12 +55,13 @@ def add(commands: Any, store: Path) -> None:
     parser.add_argument(
         "--reading", type=Path, metavar="FILE", help="what your own meter says: its page's readings.json, or a reading"
     )
+    parser.add_argument("--lang", choices=("en", "ko"), default="en", help="of what it says (default: %(default)s)")
     parser.set_defaults(run=run_verify)
 
 
 def run_proof(arguments: argparse.Namespace) -> int:
     if arguments.verifier is not None:
-        _write(arguments.verifier, files("market.proof").joinpath("verify.html").read_text(encoding="utf-8"))
+        _write(arguments.verifier, _page())
         if arguments.household is None:
             return 0
     if arguments.household is None or arguments.interval is None:
@@ -97,19 +99,33 @@ def run_verify(arguments: argparse.Namespace) -> int:
     heads: list[Mapping[str, Any]] = [{"head": hex_key(head, "--head")} for head in arguments.head]
     if arguments.heads is not None:
         heads += heads_in(arguments.heads)
+    words = {} if arguments.lang == "en" else korean()
     checks = check_proof(
         _read(arguments.file),
         public_key=None if arguments.public_key is None else hex_key(arguments.public_key, "--public-key"),
         heads=heads,
         reading=None if arguments.reading is None else _read(arguments.reading),
+        words=words,
     )
     for check in checks:
-        print(f"{'holds' if check.holds else 'FAILS'}  {check.name}: {check.text}")
+        said = words.get("holds", "holds") if check.holds else words.get("fails", "FAILS")
+        print(f"{said}  {words.get(check.name, check.name)}: {check.text}")
     if checks[-1].holds:
-        print("verify-proof: OK")
+        print(f"verify-proof: {words.get('Every check holds.', 'OK')}")
         return 0
-    print(f"verify-proof: {arguments.file} does not hold: {checks[-1].name}")
+    fails = words.get("It does not hold: {check}.", "{file} does not hold: {check}")
+    print("verify-proof:", fails.format(file=arguments.file, check=words.get(checks[-1].name, checks[-1].name)))
     return 1
+
+
+def korean() -> dict[str, str]:
+    """Every text of the two verifiers in Korean, by the English one: the page keeps the list, being one file."""
+    found: dict[str, str] = json.loads(_page().split("const KOREAN = ", 1)[1].split(";\n", 1)[0])
+    return found
+
+
+def _page() -> str:
+    return files("market.proof").joinpath("verify.html").read_text(encoding="utf-8")
 
 
 def heads_in(path: Path) -> list[dict[str, Any]]:

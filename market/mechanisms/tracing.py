@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from market.clearing.ordering import order_by
 from market.clearing.problem import Book, Ints, Network
 from market.clearing.remainder import split
 from market.clearing.tree import Tree, plant
@@ -29,7 +30,7 @@ def fees_paid(book: Book, network: Network, accepted_wh: Ints, flow_wh: Ints) ->
     used = np.zeros(flow.size, np.int64)
     np.add.at(used, cell, accepted_wh[buyers])
     carried = _carry(tree, network, flow, used.reshape(flow.shape))
-    queue = np.lexsort((-book.energy_wh[buyers], book.id[buyers]))
+    queue = order_by(book.id[buyers], -book.energy_wh[buyers])
     place = np.empty(buyers.size, np.int64)
     place[queue] = np.arange(buyers.size)
     owed[buyers] = split(carried.reshape(-1), cell, accepted_wh[buyers], place)

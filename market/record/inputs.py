@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,7 +63,7 @@ class Inputs(Part):
                 raise RecordError(
                     f"{self.name}: the clock stands at {_utc(now)}, the last settled interval ended {_utc(settled)}:"
                     f" more than {CLOCK_BOUND_S // 86_400} days;"
-                    " set the clock right (or say that the market's is simulated)"
+                    " set the clock right (in a demo's store: pumasi community apply --simulated)"
                 )
             now = max(now, newest_stored, settled or 0)
             number = self.inputs_version()
@@ -94,9 +94,14 @@ class Inputs(Part):
     ) -> list[str]:
         """``store_inputs`` of a whole community document, as community.json holds one, checked first.
 
-        Raises RulesError naming the place and the reason, and then stores nothing.
+        Offers no longer name members who have gone with this document: nobody's wish holds up their leaving. Raises
+        RulesError naming the place and the reason, and then stores nothing.
         """
         bodies = split(document)
+        if self.inputs_version():
+            left = self.document()["members"]
+            gone = {member["household"] for member in left} - {member["household"] for member in bodies["members"]}
+            bodies = {**bodies, "offers": {home: _without(offer, gone) for home, offer in bodies["offers"].items()}}
         parse(bodies)
         return self.store_inputs(bodies, now, author, keep_meters=keep_meters, seen=seen)
 
@@ -205,3 +210,13 @@ def _text(kind: str, body: Any) -> str:
 
 def _same(stored: str, body: str) -> bool:
     return stored == body or bool(msgspec.json.decode(stored) == msgspec.json.decode(body))
+
+
+def _without(offer: Mapping[str, Any], gone: Set[str]) -> dict[str, Any]:
+    """The offer without the homes that have gone."""
+    found = dict(offer)
+    for wish in {"prefer", "give"} & offer.keys():
+        found[wish] = [home for home in offer[wish] if home not in gone]
+        if not found[wish]:
+            del found[wish]
+    return found

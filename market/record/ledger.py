@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import starmap
 from operator import attrgetter
 from typing import Any
@@ -58,20 +58,17 @@ class Ledger(Part):
         self._db.insert(schema.gate, [(number, kind, start, length, revision, now, horizon, corrections, *texts)])
         return gate
 
-    def add_result(self, gate: Gate, body: str) -> None:
-        self._db.insert(schema.result, [(gate.number, body)])
+    def add_result(self, gate: Gate, body: str | bytearray) -> None:
+        """``body`` may be UTF-8: a large result is then not copied to be text first."""
+        text = "?" if isinstance(body, str) else self._db.UTF8
+        self._db.execute(f"INSERT INTO result VALUES (?, {text})", (gate.number, body))
 
     def book(self, gate: Gate, transfers: Sequence[Transfer]) -> None:
         """Add the transfers to the ledger. The same transfer again is harmless; another amount under its id is not.
 
         Raises RecordError for that, and for an amount that is not between 1 and 2^63 - 1.
         """
-        number = gate.number
-        for one in transfers:
-            if not 0 < one.amount < AMOUNT_BOUND:
-                raise RecordError(f"transfer {one.id}: {one.amount} cannot be booked")
-        rows = [(one.id, number, one.debit, one.credit, one.amount, one.reason) for one in transfers]
-        written = self._db.insert(schema.transfer, rows, "ON CONFLICT DO NOTHING")
+        written = self._db.insert(schema.transfer, _rows(transfers), "ON CONFLICT DO NOTHING", gate=gate.number)
         if written == len(transfers):
             return
         stored = {t.id: t for t in self.transfers(gate.number)}
@@ -211,6 +208,15 @@ class Ledger(Part):
         """The transfers of a gate closure, by id."""
         rows = self._db.execute("SELECT id, debit, credit, amount, reason FROM transfer WHERE gate = ?", (gate,))
         return sorted(starmap(Transfer, rows), key=attrgetter("id"))
+
+
+def _rows(transfers: Iterable[Transfer]) -> Iterator[tuple[object, ...]]:
+    """Each transfer's own columns, in the table's order."""
+    for one in transfers:
+        amount = one.amount
+        if not 0 < amount < AMOUNT_BOUND:
+            raise RecordError(f"transfer {one.id}: {amount} cannot be booked")
+        yield one.id, one.debit, one.credit, amount, one.reason
 
 
 def _gate(row: Any) -> Gate:

@@ -38,6 +38,8 @@ SETTINGS = {
 class PostgresqlDatabase(Database):
     """Raises RecordError where nothing answers."""
 
+    UTF8 = "convert_from(?, 'UTF8')"
+
     def __init__(self, url: URL, *, read_only: bool) -> None:
         super().__init__(url)
         try:
@@ -84,16 +86,24 @@ class PostgresqlDatabase(Database):
         except self._error as error:
             raise self._named(error) from error
 
-    def insert(self, table: Table, rows: Sequence[Sequence[object]], otherwise: str = "") -> int:
+    def insert(self, table: Table, rows: Iterable[Sequence[object]], otherwise: str = "", **alike: object) -> int:
         """One statement with an array for each column: many times faster than one statement for each row."""
-        if not rows:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        if not columns:
             return 0
-        arrays = ", ".join(f"%s::{schema.array_type(column.type)}" for column in table.columns)
-        sql = f"INSERT INTO {table.name} SELECT * FROM unnest({arrays}) {otherwise}"
+        own = [column for column in table.columns if column.name not in alike]
+        arrays = ", ".join(f"%s::{schema.array_type(column.type)}" for column in own)
+        same = "%s, " * len(alike)
+        named = ", ".join([*alike, *(column.name for column in own)])
+        sql = f"INSERT INTO {table.name} ({named}) SELECT {same}made.* FROM unnest({arrays}) AS made {otherwise}"
         try:
-            return self._connection.execute(sql.encode(), [list(column) for column in zip(*rows, strict=True)]).rowcount
+            return self._connection.execute(sql.encode(), [*alike.values(), *columns]).rowcount
         except self._error as error:
             raise self._named(error) from error
+
+    def columns(self, names: Sequence[str], where: str, values: Sequence[object]) -> list[Sequence[Any]]:
+        rows = self.execute(f"SELECT {', '.join(names)} {where}", values).fetchall()
+        return list(zip(*rows, strict=True)) if rows else [()] * len(names)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         try:

@@ -184,14 +184,13 @@ class Readings(Part):
         seen, ended = _BEGINNING, self._ended
         if ended is not None and ended.fits(row, start, length, horizon):
             seen, (values[:-1], known[:-1]) = ended.horizon, ended.known
-        found = self._db.execute(
-            f"SELECT meter, {_REGISTERS} FROM reading WHERE start = ? AND length = ? AND arrival > ? AND arrival <= ?",
+        meters, *registers = self._db.columns(
+            ("meter", *schema.REGISTERS),
+            "FROM reading WHERE start = ? AND length = ? AND arrival > ? AND arrival <= ?",
             (start, length, seen, horizon),
-        ).fetchall()
-        if found:
-            meters, *registers = zip(*found, strict=True)
-            at = np.fromiter(map(row.get, meters, repeat(len(row))), np.int64, len(found))
-            values[at], known[at] = np.array(registers, np.int64).T, True
+        )
+        at = np.fromiter(map(row.get, meters, repeat(len(row))), np.int64, len(meters))
+        values[at], known[at] = np.array(registers, np.int64).T, True
         return values[:-1], known[:-1]
 
     def standing(self, start: int, length: int, horizon: int, corrections: int) -> list[Correction]:

@@ -126,5 +126,5 @@ def transfer_id(community: str, gate: Gate, account: str, reason: str) -> str:
 
 def transfer_ids(community: str, gate: Gate, keys: Iterable[tuple[str, str]]) -> list[str]:
     """``transfer_id`` of many transfers of one closure, by account and reason."""
-    begun, ended = f"{community}/{gate.start}/{gate.length}/", f"/{gate.revision}"
-    return [hashlib.sha256(f"{begun}{account}/{reason}{ended}".encode()).hexdigest()[:32] for account, reason in keys]
+    begun, ended, hashed = f"{community}/{gate.start}/{gate.length}/", f"/{gate.revision}", hashlib.sha256
+    return [hashed(f"{begun}{account}/{reason}{ended}".encode()).hexdigest()[:32] for account, reason in keys]

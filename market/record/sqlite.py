@@ -7,10 +7,11 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
+import msgspec
 from sqlalchemy import URL, Engine, Table, create_engine, event
 from sqlalchemy.pool import NullPool
 
@@ -22,12 +23,14 @@ from market.record.rows import RecordError, RecordFullError
 LOCK_FILE = "market.lock"
 NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 """A full disk, a quota, a limit on file sizes."""
-ROWS_AT_A_TIME = 50
-"""Rows that one statement inserts: a third faster than one by one."""
+ROWS_AT_A_TIME = 100
+"""Rows that one statement inserts: almost half faster than one by one."""
 
 
 class SqliteDatabase(Database):
     """Raises RecordError where there is nothing to read."""
+
+    UTF8 = "CAST(? AS TEXT)"
 
     def __init__(self, url: URL, *, read_only: bool) -> None:
         super().__init__(url)
@@ -73,21 +76,26 @@ class SqliteDatabase(Database):
         except sqlite3.Error as error:
             raise self._named(error) from error
 
-    def insert(self, table: Table, rows: Sequence[Sequence[object]], otherwise: str = "") -> int:
-        marks = f"({', '.join('?' * len(table.columns))})"
-        into = f"INSERT INTO {table.name} VALUES "
-        many = f"{into}{', '.join([marks] * ROWS_AT_A_TIME)} {otherwise}"
-        alone = len(rows) - len(rows) % ROWS_AT_A_TIME
-        written = 0
+    def insert(self, table: Table, rows: Iterable[Sequence[object]], otherwise: str = "", **alike: object) -> int:
+        own = [name for name in table.columns.keys() if name not in alike]  # noqa: SIM118
+        marks = f"({', '.join([*(f'?{i + 1}' for i in range(len(alike))), *'?' * len(own)])})"
+        into = f"INSERT INTO {table.name} ({', '.join([*alike, *own])}) VALUES "
+        one, many = (f"{into}{', '.join([marks] * count)} {otherwise}" for count in (1, ROWS_AT_A_TIME))
+        same, rest, written = tuple(alike.values()), iter(rows), 0
         try:
-            for begin in range(0, alone, ROWS_AT_A_TIME):
-                some = rows[begin : begin + ROWS_AT_A_TIME]
-                written += self._connection.execute(many, list(chain.from_iterable(some))).rowcount
-            if rows[alone:]:
-                written += self._connection.executemany(f"{into}{marks} {otherwise}", rows[alone:]).rowcount
+            while some := list(islice(rest, ROWS_AT_A_TIME)):
+                if len(some) == ROWS_AT_A_TIME:
+                    written += self._connection.execute(many, [*same, *chain.from_iterable(some)]).rowcount
+                else:
+                    written += self._connection.executemany(one, [(*same, *row) for row in some]).rowcount
         except sqlite3.Error as error:
             raise self._named(error) from error
         return written
+
+    def columns(self, names: Sequence[str], where: str, values: Sequence[object]) -> list[Sequence[Any]]:
+        # A row that Python steps to costs as much as SQLite's finding five.
+        texts = self.execute(f"SELECT {', '.join(f'json_group_array({name})' for name in names)} {where}", values)
+        return [msgspec.json.decode(text) for text in texts.fetchone()]
 
     def executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         try:

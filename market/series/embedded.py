@@ -35,7 +35,7 @@ from market.series.points import (
 )
 
 FILE_NAME = "series.sqlite"
-FORMAT = 2
+FORMAT = 3
 BUSY_TIMEOUT_S = 5.0
 
 _TABLE: dict[type[Point], str] = {
@@ -47,7 +47,9 @@ _TABLE: dict[type[Point], str] = {
     HealthPoint: "health",
 }
 _TEXT = {"household", "partner", "node", "meter"}
-_ENERGY = ("import_wh", "export_wh", "generation_wh", "consumption_wh", "bought_wh", "sold_wh")
+_ENERGY = (
+    "import_wh", "export_wh", "generation_wh", "consumption_wh", "bought_wh", "sold_wh", "received_wh", "given_wh",
+)  # fmt: skip
 _MONEY = ("trade_money", "residual_money", "alone_money")
 
 

@@ -37,7 +37,7 @@ HOURS = "hours"
 """The retention policy of hourly sums; measurements and fields are called as in the series."""
 SUMMED: dict[type[Point], tuple[str, ...]] = {
     HouseholdPoint: (
-        "import_wh", "export_wh", "generation_wh", "consumption_wh", "bought_wh", "sold_wh",
+        "import_wh", "export_wh", "generation_wh", "consumption_wh", "bought_wh", "sold_wh", "received_wh", "given_wh",
         "trade_money", "residual_money", "alone_money",
     ),
     CommunityPoint: (
@@ -134,6 +134,8 @@ def points(kind: type[P], columns: Sequence[str], rows: Sequence[Sequence[Any]])
         found["length"] = int(found["length"])
         if kind is HouseholdPoint:
             found["heard"] = bool(found["heard"])
+            # Points from before there were gifts do not have them.
+            found |= {name: found[name] or 0 for name in ("received_wh", "given_wh")}
         yield kind(**found)
 
 

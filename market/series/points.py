@@ -25,7 +25,8 @@ class HouseholdPoint:
     """One household's interval `[start, start + length)`.
 
     `import_wh` and `export_wh` are gross, at the grid connection; `bought_wh` and `sold_wh` are the
-    parts of them traded with neighbours. `alone_money` is what the household would have received
+    parts of them traded with neighbours; `received_wh` and `given_wh` the parts of these that were
+    gifts. `alone_money` is what the household would have received
     without the community.
     """
 
@@ -43,6 +44,8 @@ class HouseholdPoint:
     residual_money: int
     alone_money: int
     revision: int
+    received_wh: int = 0
+    given_wh: int = 0
 
     @property
     def saved_money(self) -> int:
@@ -139,6 +142,8 @@ SUMMED = (
     "consumption_wh",
     "bought_wh",
     "sold_wh",
+    "received_wh",
+    "given_wh",
     "trade_money",
     "residual_money",
     "alone_money",
@@ -182,6 +187,8 @@ class HouseholdTotals:
     consumption_wh: int = 0
     bought_wh: int = 0
     sold_wh: int = 0
+    received_wh: int = 0
+    given_wh: int = 0
     trade_money: int = 0
     residual_money: int = 0
     alone_money: int = 0

@@ -15,7 +15,15 @@ from market.proof.tree import Account
 from market.record import Correction, Transfer
 from market.record.rows import ESTIMATED
 from market.settlement.columns import energy_columns
-from market.settlement.interval import NETWORK, POOL, SUPPLIER, Order, Position, household_account
+from market.settlement.interval import (
+    NETWORK,
+    POOL,
+    SUPPLIER,
+    Order,
+    PartnerTrade,
+    Position,
+    household_account,
+)
 from market.settlement.limits import values_at
 from market.settlement.rules import Member, Registers, Rules
 from market.tariffs.values import Values
@@ -40,6 +48,7 @@ class IntervalResult(msgspec.Struct, frozen=True):
     nodes: list[Node]
     orders: list[Order]
     households: list[Position]
+    partners: list[PartnerTrade] = []
     final: bool = False
 
 
@@ -89,6 +98,13 @@ class _Outcome(msgspec.Struct, gc=False):
     alone_money: str
 
 
+class _PartnersOutcome(_Outcome):
+    """Of a household with partner trades; every other's text has no word of them."""
+
+    partner_wh: int
+    gift_wh: int
+
+
 class _Moved(msgspec.Struct, gc=False):
     account: str
     transfers: list[tuple[str, str, str, str, str]]
@@ -118,38 +134,42 @@ def interval_accounts(
     way_in = dearest_way_in(rules.network).tolist()
     worth = {name: _worth(values) for name, values in values_at(rules, start).items()}
     heard = energy_columns(rules, start, registers).heard.tolist()
+    partners = _partner_energy(result.partners)
     accounts = []
     for member, name, was_heard in zip(rules.members, rules.columns.accounts, heard, strict=True):
         one, order, node = positions[member.household], orders.get(member.household), rules.nodes[member.node]
         low, posted, high = at_node[member.node]
         booked, (most, least) = worth[member.tariff_name]
         moved = own.pop(name, [])
+        outcome = _Outcome(
+            name,
+            was_heard,
+            one.import_wh,
+            one.export_wh,
+            one.generation_wh,
+            one.consumption_wh,
+            order.accepted_wh if order else 0,
+            low,
+            posted,
+            high,
+            way_in[member.node],
+            one.bought_wh,
+            one.sold_wh,
+            str(one.trade_money),
+            *booked,
+            most,
+            least,
+            str(one.residual_money),
+            str(one.alone_money),
+        )
+        if member.household in partners:
+            outcome = _with_partners(outcome, *partners[member.household])
         texts = {
             "reading": _Reading(name, _meters(member, start, rules.interval_s, registers, sent, sources)),
             "order": _Order(name, node, order.side, order.limit_ticks, order.energy_wh)
             if order
             else _Order(name, node),
-            "outcome": _Outcome(
-                name,
-                was_heard,
-                one.import_wh,
-                one.export_wh,
-                one.generation_wh,
-                one.consumption_wh,
-                order.accepted_wh if order else 0,
-                low,
-                posted,
-                high,
-                way_in[member.node],
-                one.bought_wh,
-                one.sold_wh,
-                str(one.trade_money),
-                *booked,
-                most,
-                least,
-                str(one.residual_money),
-                str(one.alone_money),
-            ),
+            "outcome": outcome,
             "transfers": _transfers(name, moved),
         }
         accounts.append(Account(name, _written(texts), one.sold_wh - one.bought_wh, _net(name, moved)))
@@ -187,6 +207,21 @@ def _worth(values: Values) -> tuple[_Booked, tuple[int, int]]:
     if rates is None:
         return (None, None, None, None), safe
     return (rates.import_ticks, rates.export_ticks, rates.bought_ticks, rates.sold_ticks), safe
+
+
+def _partner_energy(trades: Iterable[PartnerTrade]) -> dict[str, tuple[int, int]]:
+    """Energy in partner trades and gifts given less received [Wh], of each household that has any."""
+    found: dict[str, tuple[int, int]] = {}
+    for trade in trades:
+        given_wh = trade.energy_wh if trade.gift else 0
+        for household, gift_wh in ((trade.seller, given_wh), (trade.buyer, -given_wh)):
+            before = found.get(household, (0, 0))
+            found[household] = (before[0] + trade.energy_wh, before[1] + gift_wh)
+    return found
+
+
+def _with_partners(outcome: _Outcome, partner_wh: int, gift_wh: int) -> _PartnersOutcome:
+    return _PartnersOutcome(**msgspec.structs.asdict(outcome), partner_wh=partner_wh, gift_wh=gift_wh)
 
 
 def _meters(

@@ -23,6 +23,7 @@ from market.clearing.clear import allocate
 from market.clearing.matching import match
 from market.clearing.problem import NO_PRICE, Book, Ints, Network
 from market.mechanisms.outcome import network_fees, own_welfare
+from market.mechanisms.partners import partner_fees, partner_money, partner_trades, without
 from market.mechanisms.posted import posted_book, posted_money
 from market.mechanisms.reference import mid_market_price
 from market.record import Record
@@ -38,7 +39,8 @@ from market.service.replay import DifferenceError, first_difference, first_of
 from market.service.settling import estimated_meters, settled_by, state_of
 from market.settlement.energy import energies
 from market.settlement.households import book_of, positions_of
-from market.settlement.interval import estimated_households, postings_of
+from market.settlement.interval import estimated_households, partner_rows, postings_of
+from market.settlement.partners import wishes_of
 from market.settlement.rules import Rules
 
 P = ParamSpec("P")
@@ -187,17 +189,25 @@ def _check_settlement(record: Record, gate: Gate) -> int:
     header = {"start": gate.start, "length": gate.length, "mechanism": rules.mechanism, "efficient": False}
     for name, value in header.items():
         _expect(gate, name, result[name], value)
-    accepted = np.array([row["accepted_wh"] for row in result["orders"]], dtype=np.int64)
-    published = _published(gate, rules, result, accepted)
+    names = [owner.household for owner in owners]
     posted = mid_market_price(book, rules.reference.retail_ticks, rules.reference.feed_in_ticks)
     _same(gate, "price", [result["price_ticks"]], posted.tolist())
-    _check_certificate(gate, posted_book(book, rules.network, posted), rules.network, published, result)
-    money = posted_money(book, rules.network, accepted, published.flow_wh, posted)
-    fees = network_fees(rules.network, published.flow_wh)
+    partners = partner_trades(book, rules.network, posted, wishes_of(rules.naming, names))
+    first = [asdict(one) for one in partner_rows(names, partners)]
+    _same(gate, "trades of partners", result.get("partners", []), first)
+    # What partners traded went before the market, whose book is what they left.
+    first_wh = partners.traded_wh(book.orders)
+    rest = without(book, first_wh)
+    cleared = posted_book(rest, rules.network, posted)
+    accepted = np.array([row["accepted_wh"] for row in result["orders"]], dtype=np.int64)
+    published = _published(gate, rules, result, accepted - first_wh)
+    _check_certificate(gate, cleared, rules.network, published, result)
+    money = posted_money(rest, rules.network, accepted - first_wh, published.flow_wh, posted)
+    money = money + partner_money(book, partners, posted)
+    fees = network_fees(rules.network, published.flow_wh) + partner_fees(book, partners).sum()
     _same(gate, "money of the orders", [row["money"] for row in result["orders"]], money.tolist())
     _same(gate, "welfare", [result["welfare"]], own_welfare(book, accepted, fees).tolist())
     _same(gate, "fees, rent and pool", [result[name] for name in ("fees", "rent", "pool")], [int(fees[0]), 0, 0])
-    names = [owner.household for owner in owners]
     positions = positions_of(
         rules,
         gate.start,
@@ -206,7 +216,7 @@ def _check_settlement(record: Record, gate: Gate) -> int:
         dict(zip(names, money.tolist(), strict=True)),
     )
     _same(gate, "households", result["households"], [asdict(position) for position in positions])
-    _check_matches(gate, names, posted_book(book, rules.network, posted), rules.network, accepted, result)
+    _check_matches(gate, names, cleared, rules.network, accepted - first_wh, first, result)
     derived = transfers_to(
         rules.community,
         gate,
@@ -257,10 +267,17 @@ def _check_certificate(
 
 
 def _check_matches(
-    gate: Gate, names: list[str], book: Book, network: Network, accepted: Ints, result: dict[str, Any]
+    gate: Gate,
+    names: list[str],
+    book: Book,
+    network: Network,
+    accepted: Ints,
+    first: list[dict[str, Any]],
+    result: dict[str, Any],
 ) -> None:
     columns = (column.tolist() for column in match(book, network, accepted))
-    derived = [(names[seller], names[buyer], energy) for seller, buyer, energy in zip(*columns, strict=True)]
+    derived = [(row["seller"], row["buyer"], row["energy_wh"]) for row in first]
+    derived += [(names[seller], names[buyer], energy) for seller, buyer, energy in zip(*columns, strict=True)]
     stored = [(row["seller"], row["buyer"], row["energy_wh"]) for row in result["matches"]]
     _same(gate, "matches", stored, derived)
 

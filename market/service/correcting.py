@@ -22,12 +22,29 @@ from market.settlement.rules import Meter, Registers, Rules
 REASON_BOUND = 200
 
 
-class CorrectionError(ValueError):
-    """A correction that cannot be; ``problem`` names why, the message says it in one line."""
+@dataclass(frozen=True)
+class Bound:
+    """What a register [Wh] cannot have stood at, beside what it did: ``side`` 'before' or 'after' it.
 
-    def __init__(self, problem: str, detail: str) -> None:
+    ``power``: it could, were it not for the power that takes.
+    """
+
+    register: str
+    stated_wh: int
+    stood_wh: int
+    side: str
+    power: bool
+
+
+class CorrectionError(ValueError):
+    """A correction that cannot be; ``problem`` names why, the message says it in one line.
+
+    ``bound`` is what an impossible register comes against.
+    """
+
+    def __init__(self, problem: str, detail: str, bound: Bound | None = None) -> None:
         super().__init__(detail)
-        self.problem = problem
+        self.problem, self.bound = problem, bound
 
 
 @dataclass(frozen=True)
@@ -152,18 +169,19 @@ def _registers(record: Record, rules: Rules, meter: Meter, said: Said) -> Regist
         *(known[i] if given[name] is None else given[name] for i, name in enumerate(Registers._fields))  # type: ignore[index]
     )
     before, after = record.corrected_neighbours(meter.meter, start, meter.since)
-    sides = [("before it", before or (meter.since - length, meter.seed)), ("after it", after)]
+    sides = [("before", before or (meter.since - length, meter.seed)), ("after", after)]
     for where, side in sides:
         if side is None:
             continue
         for name, stated, other in zip(Registers._fields, registers, side[1], strict=True):
             rise = stated - other if side[0] < start else other - stated
-            stood = f"{name} {stated}: the register stood at {other} {where}"
+            stood = f"{name} {stated}: the register stood at {other} {where} it"
             if rise < 0:
-                raise CorrectionError("impossible", stood)
+                raise CorrectionError("impossible", stood, Bound(name, stated, other, where, False))
             if rise > POWER_BOUND_W * abs(start - side[0]) // 3600:
                 power = f"no connection carries more than {POWER_BOUND_W // 1_000_000} MW"
-                raise CorrectionError("impossible", f"{stood}, and {power}")
+                bound = Bound(name, stated, other, where, True)
+                raise CorrectionError("impossible", f"{stood}, and {power}", bound)
     return registers
 
 

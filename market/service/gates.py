@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -26,6 +26,8 @@ CATCH_UP_BOUND_S = 400 * 86_400
 
 LOOK_BACK_S = 30 * 86_400
 """A market that starts looks for late readings among those that came since its closures of this long ago."""
+_ENCODER = msgspec.json.Encoder()
+_KEY, _ID = attrgetter("account", "reason"), attrgetter("id")
 
 
 class ClockError(RuntimeError):
@@ -58,6 +60,8 @@ class Gates:
         self._grace_s = grace_s
         self._heard: dict[int, set[str]] = {}
         self._ended_at: dict[int, float] = {}
+        # Kept from one closure to the next: getting new pages for a large result takes as long as writing it.
+        self._result = bytearray()
         self._looked_at = (record.horizon_before(LOOK_BACK_S), 0)
         self.now = 0
         self.learn()
@@ -156,7 +160,8 @@ class Gates:
                 state=state_of(rules, start, length, revision, self.now),
             )
             settled = settled_by(self._record, rules, gate, SOLVER)
-            self._record.add_result(gate, result_text(settled))
+            _ENCODER.encode_into(settled.body, self._result)
+            self._record.add_result(gate, self._result)
             booked = self._record.booked(start, length, gate.revision)
             self._record.book(gate, transfers_to(rules.community, gate, settled.postings, booked))
             if self._chain is not None:
@@ -166,22 +171,27 @@ class Gates:
 
 def result_text(settled: Settled) -> str:
     """The result as it is stored: the same settlement gives the same text, byte for byte."""
-    return msgspec.json.encode(settled.body).decode()
+    return _ENCODER.encode(settled.body).decode()
 
 
 def transfers_to(
-    community: str, gate: Gate, postings: Iterable[Posting], booked: Mapping[tuple[str, str], int]
+    community: str, gate: Gate, postings: Sequence[Posting], booked: Mapping[tuple[str, str], int]
 ) -> list[Transfer]:
     """What takes the pool's counterparties from what is ``booked`` to what the postings say they should have."""
-    due = {(posting.account, posting.reason): posting.money for posting in postings}
-    for key, money in booked.items():
-        due[key] = due.get(key, 0) - money
+    if booked:
+        due = {(posting.account, posting.reason): posting.money for posting in postings}
+        for key, money in booked.items():
+            due[key] = due.get(key, 0) - money
+        postings = [Posting(*key, money) for key, money in due.items() if money]
+    names = transfer_ids(community, gate, map(_KEY, postings))
     moves = [
-        Transfer(name, POOL, account, money, reason) if money > 0 else Transfer(name, account, POOL, -money, reason)
-        for name, ((account, reason), money) in zip(transfer_ids(community, gate, due), due.items(), strict=True)
-        if money
+        Transfer(name, POOL, due.account, due.money, due.reason)
+        if due.money > 0
+        else Transfer(name, due.account, POOL, -due.money, due.reason)
+        for name, due in zip(names, postings, strict=True)
+        if due.money
     ]
-    moves.sort(key=attrgetter("id"))
+    moves.sort(key=_ID)
     return moves
 
 

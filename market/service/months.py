@@ -16,7 +16,7 @@ from market.record import Gate, Record, RecordError, Transfer
 from market.record.rows import CORRECTED, FINAL, INTERVAL, MONTH, PROVISIONAL
 from market.service.gates import transfers_to
 from market.service.versions import SOLVER, versions
-from market.settlement.interval import Match, Position
+from market.settlement.interval import Match, PartnerTrade, Position
 from market.settlement.rules import Rules, RulesError
 from market.tariffs.months import Month, local, month_at
 
@@ -29,6 +29,7 @@ class _Result(msgspec.Struct):
     price_ticks: int
     households: list[Position]
     matches: list[Match]
+    partners: list[PartnerTrade] = []
     estimated: list[str] = []
 
 
@@ -311,7 +312,7 @@ def _intervals(record: Record, rules: Rules, month: Month, before_gate: int) -> 
             result = _DECODER.decode(record.result(gate.number))
             rules_then = record.rules(gate.inputs)
             yield IntervalResult(
-                at, rules_then, result.price_ticks, result.households, result.matches, result.estimated
+                at, rules_then, result.price_ticks, result.households, result.matches, result.estimated, result.partners
             )
 
 

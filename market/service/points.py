@@ -21,6 +21,7 @@ def points(
     ``registers`` maps (meter, interval start) to what the gate closure saw.
     """
     households = result["households"]
+    received, given = _gifts(result)
     found: list[Point] = [
         HouseholdPoint(
             start=gate.start,
@@ -34,6 +35,8 @@ def points(
             residual_money=row["residual_money"],
             alone_money=row["alone_money"],
             revision=gate.revision,
+            received_wh=received[row["household"]],
+            given_wh=given[row["household"]],
         )
         for row in households
     ]
@@ -78,6 +81,17 @@ def points(
         )
     )
     return found
+
+
+def _gifts(result: Mapping[str, Any]) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """What households received and gave in a result [Wh], 0 for those it does not name."""
+    received: dict[str, int] = defaultdict(int)
+    given: dict[str, int] = defaultdict(int)
+    for trade in result.get("partners", ()):
+        if trade["gift"]:
+            received[trade["buyer"]] += trade["energy_wh"]
+            given[trade["seller"]] += trade["energy_wh"]
+    return received, given
 
 
 def _readings(gate: Gate, rules: Rules, registers: Mapping[tuple[str, int], Registers]) -> Iterator[ReadingPoint]:

@@ -29,15 +29,18 @@ def proof_of(
 
     It leads to the newest head, or to head ``up_to``. Raises ProofError.
     """
+    if record.last_chain() is None:
+        raise ProofError("nothing has been settled here yet")
     secret, public_key = stored_secret(directory), stored_public_key(directory)
     if secret is None or public_key is None:
         raise ProofError(f"{directory}: the files proof.secret and chain.pub are not here: nothing can be proven")
     with record.snapshot():
         last = record.last_chain()
-        number = (0 if last is None else last.gate) if up_to is None else up_to
+        assert last is not None  # a chain only grows
+        number = last.gate if up_to is None else up_to
         row = record.chain_row(number)
         if row is None:
-            raise ProofError(f"there is no head {number}: the chain ends with {0 if last is None else last.gate}")
+            raise ProofError(f"there is no head {number}: the chain ends with {last.gate}")
         shown = [
             _shown(record, gate, household, secret, number)
             for gate in _revisions(record, start, length, kind)

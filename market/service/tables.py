@@ -83,10 +83,13 @@ def _lines(bill: dict[str, Any]) -> Iterator[tuple[str, str, str, str, int | Non
     for name, energy_wh, money in (
         ("bought", bill["bought_wh"], trades["bought"]),
         ("sold", bill["sold_wh"], -trades["sold"]),
+        ("received", bill.get("received_wh"), -trades.get("received", 0)),
+        ("given", bill.get("given_wh"), trades.get("given", 0)),
         ("fees", None, trades["fees"]),
         ("rounding", None, trades["rounding"]),
     ):
-        yield "trades", name, "", "network" if name == "fees" else "pool", energy_wh, money
+        if name not in ("received", "given") or energy_wh:
+            yield "trades", name, "", "network" if name == "fees" else "pool", energy_wh, money
     yield "true-up", "true-up", "", "pool", None, -bill["true_up"]
 
 

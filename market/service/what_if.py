@@ -14,11 +14,13 @@ import msgspec
 import numpy as np
 
 from market.clearing.problem import Book, Ints
-from market.mechanisms import mid_market
+from market.mechanisms.partners import Wishes, trade_with_partners
+from market.mechanisms.reference import mid_market_price
 from market.record import Gate, Record
 from market.settlement.energy import energy_of
 from market.settlement.households import at_tariff
 from market.settlement.limits import order_limits, values_at
+from market.settlement.partners import wishes_of
 from market.settlement.rules import MID_MARKET, Member, Rules
 
 ORDERS_BOUND = 1_000_000
@@ -35,10 +37,15 @@ class WhatIfError(ValueError):
 
 @dataclass(frozen=True)
 class Limits:
-    """An offer: the least to sell for and the most to buy for [ticks], None where the tariff decides."""
+    """An offer: the least to sell for and the most to buy for [ticks], None where the tariff decides.
+
+    ``prefer`` and ``give``: households to trade with before all others, and to give surplus to, first choice first.
+    """
 
     min_sell_ticks: int | None
     max_buy_ticks: int | None
+    prefer: tuple[str, ...] = ()
+    give: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,10 +118,14 @@ _Indices = tuple[dict[str, int], dict[str, int]]
 """Of nodes and households: their places in the rules."""
 
 
-def what_if(record: Record, household: str, limits: Limits, start: int, end: int) -> list[Interval]:
+def what_if(
+    record: Record, household: str, limits: Limits, start: int, end: int, *, named_then: bool = False
+) -> list[Interval]:
     """The household's settled intervals with ``start <= interval start < end``, in order of time.
 
-    Intervals in which its meter was not heard stay as they were. Raises WhatIfError.
+    ``named_then``: of the homes in ``limits`` only those count that its offer named in the interval, too. What others
+    would have traded with it tells how much they used, which they have not shown it. Intervals in which its meter was
+    not heard stay as they were. Raises WhatIfError.
     """
     # Of each interval the newest revision stands.
     gates = list({gate.start: gate for gate in record.gates_between(start, end)}.values())
@@ -139,7 +150,8 @@ def what_if(record: Record, household: str, limits: Limits, start: int, end: int
         found[gate.start] = Interval(gate.start, was, was)
         if id(rules) not in indices:
             indices[id(rules)] = _indices(rules)
-        changed = _changed(rules, result, position, limits, indices[id(rules)])
+        wanted = _named_then(rules, household, limits) if named_then else limits
+        changed = _changed(rules, result, position, wanted, indices[id(rules)])
         if changed is not None:
             asked[id(rules)].append(changed)
     for same in asked.values():
@@ -155,6 +167,16 @@ def _indices(rules: Rules) -> _Indices:
     )
 
 
+def _named_then(rules: Rules, household: str, limits: Limits) -> Limits:
+    """The limits without the homes that the household's offer did not name under these rules."""
+    then = next(member for member in rules.members if member.household == household)
+    prefer, give = (
+        tuple(home for home in wanted if home in named)
+        for wanted, named in ((limits.prefer, then.prefer), (limits.give, then.give))
+    )
+    return replace(limits, prefer=prefer, give=give)
+
+
 def _was(position: _Position) -> Outcome:
     return Outcome(position.bought_wh, position.sold_wh, position.trade_money + position.residual_money)
 
@@ -168,10 +190,16 @@ def _changed(rules: Rules, result: _Result, position: _Position, limits: Limits,
         raise WhatIfError("other-mechanism", f"intervals settled by {result.mechanism} cannot be asked of")
     order = result.orders[own]
     now = next(member for member in rules.members if member.household == position.household)
-    member = replace(now, min_sell_ticks=limits.min_sell_ticks, max_buy_ticks=limits.max_buy_ticks)
+    member = replace(
+        now,
+        min_sell_ticks=limits.min_sell_ticks,
+        max_buy_ticks=limits.max_buy_ticks,
+        prefer=limits.prefer,
+        give=limits.give,
+    )
     effective = order_limits(member, values_at(rules, result.start)[member.tariff_name])
     limit = effective.least_ticks if order.side == "sell" else effective.most_ticks
-    if limit == order.limit_ticks:
+    if (limit, limits.prefer, limits.give) == (order.limit_ticks, now.prefer, now.give):
         return None
     places, ranks = indices
     price_ticks = np.array([order.limit_ticks for order in result.orders], np.int64)
@@ -203,20 +231,27 @@ def _cleared(asked: Sequence[_Asked]) -> list[Outcome]:
         id=np.concatenate([one.rank for one in asked]),
         intervals=len(asked),
     )
-    reference = rules.reference
-    outcome = mid_market(
-        book,
-        rules.network,
-        retail_ticks=reference.retail_ticks,
-        feed_in_ticks=reference.feed_in_ticks,
-        # Both solvers find the same to the last unit; this one takes all intervals in one pass.
-        solver="curve",
-    )
+    price_ticks = mid_market_price(book, rules.reference.retail_ticks, rules.reference.feed_in_ticks)
+    # Both solvers find the same to the last unit; this one takes all intervals in one pass.
+    outcome, _ = trade_with_partners(book, rules.network, price_ticks, _wishes(asked, sizes), "curve")
     own = np.cumsum([0, *sizes[:-1]]) + [one.own for one in asked]
     return [
         _outcome(one, int(accepted), int(money))
         for one, accepted, money in zip(asked, outcome.accepted_wh[own], outcome.money[own], strict=True)
     ]
+
+
+def _wishes(asked: Sequence[_Asked], sizes: Sequence[int]) -> Wishes:
+    """Whom the orders of all intervals name; the household whom it would name."""
+    member, members = asked[0].member, asked[0].rules.members
+    naming = [*(one for one in asked[0].rules.naming if one.household != member.household), member]
+    give: dict[int, Sequence[int | None]] = {}
+    prefer: dict[int, Sequence[int | None]] = {}
+    for one, first in zip(asked, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True):
+        found = wishes_of(naming, [members[rank].household for rank in one.rank.tolist()], first)
+        give.update(found.give)
+        prefer.update(found.prefer)
+    return Wishes(give, prefer)
 
 
 def _outcome(asked: _Asked, traded_wh: int, money: int) -> Outcome:

@@ -63,13 +63,12 @@ def energy_between(rules: Rules, start: int, before: Known, after: Known) -> Ene
     counted = after[0] - np.where(first[:, None], of.seed, before[0])
     fails = begun & ~(after[1] & (before[1] | first) & (counted >= 0).all(axis=1))
     heard = _any(begun, of) & ~_any(fails, of)
-    # Meters stand member by member. The running sum may pass 64 bits and begin anew: its differences are exact, for
-    # registers stay below 2^53 and a household has 64 meters at most.
-    so_far = np.zeros((len(of.meters) + 1, len(Registers._fields)), np.int64)
-    np.cumsum(np.where((begun & heard[of.owner])[:, None], counted, 0), axis=0, out=so_far[1:])
-    ends = np.searchsorted(of.owner, np.arange(len(of.households) + 1))
-    total = so_far[ends[1:]] - so_far[ends[:-1]]
-    return EnergyColumns(heard, *total.T.copy())
+    counts = np.flatnonzero(begun & heard[of.owner])
+    # Registers stay below 2^53 and a household has 64 meters at most: no sum leaves 64 bits.
+    total = np.zeros((len(Registers._fields), len(of.households)), np.int64)
+    for column, wh in zip(total, counted.T, strict=True):
+        np.add.at(column, of.owner[counts], wh[counts])
+    return EnergyColumns(heard, *total)
 
 
 def _known(registers: Mapping[tuple[str, int], Registers], meters: tuple[str, ...], at: int) -> Known:

@@ -58,9 +58,19 @@ class Meter(_Body):
     nonces: Annotated[dict[KeyNumber, Nonce], msgspec.Meta(max_length=64)] = msgspec.field(default_factory=dict)
 
 
+Homes = Annotated[list[Identifier], msgspec.Meta(max_length=8)]
+
+
 class Offer(_Body):
+    """``prefer`` and ``give`` name other members, first choice first.
+
+    The household trades with the one before all others, and gives its surplus to the other for nothing.
+    """
+
     min_sell_per_kwh: str | None = None
     max_buy_per_kwh: str | None = None
+    prefer: Homes = msgspec.field(default_factory=list)
+    give: Homes = msgspec.field(default_factory=list)
 
 
 class Member(_Body):
@@ -110,6 +120,7 @@ def bodies_of(document: Any) -> Mapping[str, Any]:
         (whole, "deadlines", None),
         *((node, "grid_level", None) for node in whole["network"]),
         *((meter, "nonces", {}) for member in members for meter in member["meters"]),
+        *((member["offer"], name, []) for member in members for name in ("prefer", "give")),
     ]
     for body, name, silent in later:
         if body[name] == silent:

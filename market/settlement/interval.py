@@ -16,8 +16,9 @@ import numpy as np
 
 from market.clearing.clear import Solver
 from market.clearing.problem import NO_PRICE, Book, Ints
-from market.mechanisms import Outcome, mid_market
-from market.mechanisms.reference import posted_price
+from market.mechanisms import Outcome
+from market.mechanisms.partners import PartnerTrades, trade_with_partners
+from market.mechanisms.reference import mid_market_price, posted_price
 from market.settlement.columns import (
     EnergyColumns,
     PositionColumns,
@@ -26,6 +27,7 @@ from market.settlement.columns import (
     position_columns,
 )
 from market.settlement.members import household_account as household_account
+from market.settlement.partners import wishes_of
 from market.settlement.rules import Registers, Rules
 
 POOL, NETWORK, SUPPLIER = "pool", "network", "supplier"
@@ -62,6 +64,15 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     seller: str
     buyer: str
     energy_wh: int
+
+
+class PartnerTrade(msgspec.Struct, frozen=True, gc=False):
+    """What two partners traded before the market: at the posted price, or for nothing where it is a gift."""
+
+    seller: str
+    buyer: str
+    energy_wh: int
+    gift: bool
 
 
 class Order(msgspec.Struct, frozen=True, gc=False):
@@ -134,16 +145,15 @@ def settle_energy(
 ) -> Settled:
     """``settle``, from the energy that the registers come to."""
     owners, book = order_columns(rules, start, energy)
-    outcome = mid_market(
-        book,
-        rules.network,
-        retail_ticks=rules.reference.retail_ticks,
-        feed_in_ticks=rules.reference.feed_in_ticks,
-        solver=solver,
-    )
+    price_ticks = mid_market_price(book, rules.reference.retail_ticks, rules.reference.feed_in_ticks)
+    names = rules.columns.households
+    wishes = wishes_of(rules.naming, [names[owner] for owner in owners.tolist()] if rules.naming else [])
+    outcome, partners = trade_with_partners(book, rules.network, price_ticks, wishes, solver)
     position = position_columns(rules, start, energy, owners, outcome.accepted_wh, outcome.money)
-    _check_positions(rules, start, energy, position)
-    settled = _settled(rules, start, owners, book, outcome, energy, position)
+    gifts = np.zeros(len(names), np.int64)
+    gifts[owners] = partners.given_wh(book.orders) * price_ticks[0]
+    _check_positions(rules, start, energy, position, gifts)
+    settled = _settled(rules, start, owners, book, outcome, partners, energy, position)
     settled.body.update(estimated_households(rules, estimated))
     _check(settled)
     return settled
@@ -174,12 +184,22 @@ def estimated_households(rules: Rules, meters: Set[str]) -> dict[str, list[str]]
     return {"estimated": names} if names else {}
 
 
+def partner_rows(households: Sequence[str], partners: PartnerTrades) -> list[PartnerTrade]:
+    """The trades as a result publishes them; ``households`` is over orders."""
+    seller, buyer, energy_wh, gift = (
+        column.tolist() for column in (partners.seller, partners.buyer, partners.energy_wh, partners.gift)
+    )
+    named = map(households.__getitem__, seller), map(households.__getitem__, buyer)
+    return list(map(PartnerTrade, *named, energy_wh, gift))
+
+
 def _settled(
     rules: Rules,
     start: int,
     owners: Ints,
     book: Book,
     outcome: Outcome,
+    partners: PartnerTrades,
     energy: EnergyColumns,
     position: PositionColumns,
 ) -> Settled:
@@ -189,7 +209,11 @@ def _settled(
     households = rules.columns.households
     names = [households[owner] for owner in owners.tolist()]
     seller, buyer, matched_wh = (column.tolist() for column in cleared.matches())
-    matches = tuple(map(Match, map(names.__getitem__, seller), map(names.__getitem__, buyer), matched_wh))
+    first = partner_rows(names, partners)
+    matches = (
+        *(Match(one.seller, one.buyer, one.energy_wh) for one in first),
+        *map(Match, map(names.__getitem__, seller), map(names.__getitem__, buyer), matched_wh),
+    )
     columns = {name: column.tolist() for one in (energy, position) for name, column in vars(one).items()}
     positions = tuple(map(Position, households, *columns.values()))
     primal, dual = int(cleared.primal[0]), int(cleared.dual[0])
@@ -224,6 +248,7 @@ def _settled(
             )
         ),
         "matches": matches,
+        **({"partners": first} if first else {}),
         "households": positions,
         "pool": int(outcome.pool[0]),
         "fees": int(outcome.fees[0]),
@@ -245,8 +270,11 @@ def _settled(
     )
 
 
-def _check_positions(rules: Rules, start: int, energy: EnergyColumns, position: PositionColumns) -> None:
-    """What must hold for every household, looked at before anything is booked (docs/model.md)."""
+def _check_positions(rules: Rules, start: int, energy: EnergyColumns, position: PositionColumns, gifts: Ints) -> None:
+    """What must hold for every household, looked at before anything is booked (docs/model.md).
+
+    ``gifts`` [Wh x tick] over members is what was given away at the posted price, which is no loss to be made good.
+    """
     members = rules.columns
     by_month = np.array([rules.tariffs[name].at(start).by_month for name in members.tariffs], bool)
     promised = ~by_month[members.tariff] | (rules.promise == "interval")
@@ -257,7 +285,7 @@ def _check_positions(rules: Rules, start: int, energy: EnergyColumns, position: 
         ("traded with itself", (bought != 0) & (sold != 0)),
         (
             "is worse off than alone",
-            promised & (position.trade_money + position.residual_money < position.alone_money),
+            promised & (position.trade_money + gifts + position.residual_money < position.alone_money),
         ),
     )
     for what, of in faults:

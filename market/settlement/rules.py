@@ -73,8 +73,10 @@ class Meter:
 class Member:
     """A household: its place in the network, its tariff and its name in the community, its own limits and its meters.
 
-    ``min_sell_ticks`` and ``max_buy_ticks`` are what it asked for, None where it leaves it to its tariff. What holds
-    in an interval is market.settlement.limits. ``generates`` is for people to see; nothing is settled by it.
+    ``prefer`` and ``give`` are households, first choice first: whom it trades with before all others, and whom it gives
+    its surplus to. ``min_sell_ticks`` and ``max_buy_ticks`` are what it asked for, None where it leaves it to its
+    tariff. What holds in an interval is market.settlement.limits. ``generates`` is for people to see; nothing is
+    settled by it.
     """
 
     household: str
@@ -86,6 +88,8 @@ class Member:
     max_buy_ticks: int | None
     meters: tuple[Meter, ...]
     generates: bool
+    prefer: tuple[str, ...] = ()
+    give: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,11 @@ class Rules:
     def columns(self) -> MemberColumns:
         """The members and their meters in columns."""
         return in_columns(self.members, tuple(self.tariffs))
+
+    @cached_property
+    def naming(self) -> tuple[Member, ...]:
+        """The members who prefer somebody or give to somebody."""
+        return tuple(member for member in self.members if member.prefer or member.give)
 
 
 def split(document: Any) -> Mapping[str, Any]:
@@ -175,7 +184,9 @@ def parse(bodies: Mapping[str, Any]) -> Rules:
         tariffs=tariffs,
         nodes=nodes,
         network=network,
-        members=_members(bodies["members"], bodies["offers"], tariffs, nodes, interval_s),
+        members=_named(
+            _members(bodies["members"], bodies["offers"], tariffs, nodes, interval_s), community["mechanism"]
+        ),
     )
 
 
@@ -315,10 +326,30 @@ def _members(
                 max_buy_ticks=None if most is None else ticks(most),
                 meters=meters,
                 generates=bool(body.get("generates", False)),
+                prefer=tuple(offer.get("prefer", ())),
+                give=tuple(offer.get("give", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RulesError(f"members: {household}: {_missing(error)}") from None
     return tuple(members[household] for household in sorted(members))
+
+
+def _named(members: tuple[Member, ...], mechanism: str) -> tuple[Member, ...]:
+    """The members, all of whose partners are members too."""
+    known = {member.household for member in members}
+    for member in members:
+        for what, names in (("prefer", member.prefer), ("give", member.give)):
+            where = f"members: {member.household}: offer: {what}"
+            if names and mechanism == MONTHLY_NETTING:
+                raise RulesError(f"{where}: under {MONTHLY_NETTING} no interval trades, so none can go first")
+            for place, name in enumerate(names):
+                if name == member.household:
+                    raise RulesError(f"{where}: it names itself")
+                if name not in known:
+                    raise RulesError(f"{where}: {name} is no member")
+                if name in names[:place]:
+                    raise RulesError(f"{where}: {name} stands twice")
+    return members
 
 
 def _meter(body: Mapping[str, Any], interval_s: int) -> Meter:

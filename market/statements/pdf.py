@@ -9,7 +9,7 @@ from fpdf import FPDF
 from fpdf.enums import MethodReturnValue, XPos, YPos
 from fpdf.fonts import TTFFont
 
-from market.statements.figures import amount, kwh
+from market.statements.figures import MINUS, amount, kwh, unit
 from market.statements.rows import Row
 from market.statements.statement import Bar, Statement, Table, TextTable
 from market.statements.words import say
@@ -46,7 +46,8 @@ class _Page(FPDF):
         self.alias_nb_pages(PAGES)
 
     def normalize_text(self, text: str) -> str:
-        """What the fonts do not have is shown as a box."""
+        """What the fonts do not have is shown as a box; for the minus stands a dash as long."""
+        text = text.replace(MINUS, "–")
         font = self.fonts[FONT]
         assert isinstance(font, TTFFont)
         known = font.cmap
@@ -163,7 +164,7 @@ def _table(page: _Page, table: Table, bill: Statement) -> None:
     page.ink(QUIET, 8)
     page.cell(WHAT_MM, 4, say(bill.language, "what"))
     page.cell(WIDTH_MM - WHAT_MM - AMOUNT_MM, 4, say(bill.language, "how"))
-    page.next_line(AMOUNT_MM, 4, say(bill.language, "amount", currency=bill.currency), align="R")
+    page.next_line(AMOUNT_MM, 4, say(bill.language, "amount", unit=unit(bill.currency, bill.language)), align="R")
     for row in table.rows:
         _row(page, row, amount(row.money, bill.currency))
     if table.note:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from market.statements.figures import amount, kwh, price
+from market.statements.figures import amount, kwh
 from market.statements.words import say, words
 from market.tariffs.amounts import money
 from market.tariffs.pricing import DYNAMIC
@@ -24,11 +24,17 @@ class Row:
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
-def tariff_row(line: Mapping[str, Any], language: str, currency: str, titles: Mapping[str, Mapping[str, str]]) -> Row:
-    """A stored line of a tariff's bill; ``titles`` are the tariff's own names of its lines."""
+def tariff_row(
+    line: Mapping[str, Any],
+    language: str,
+    currency: str,
+    titles: Mapping[str, Mapping[str, str]],
+    price: Callable[[int], str],
+) -> Row:
+    """A stored line of a tariff's bill; ``titles`` are the tariff's own names of its lines, ``price`` writes one."""
     what = _title(line["name"], language, titles)
     detail = _detail(line, language, titles)
-    return Row(f"{what}, {detail}" if detail else what, _how(line, language, currency), line["money"], body=line)
+    return Row(f"{what}, {detail}" if detail else what, _how(line, language, currency, price), line["money"], body=line)
 
 
 def _title(name: str, language: str, titles: Mapping[str, Mapping[str, str]]) -> str:
@@ -49,7 +55,7 @@ def _detail(line: Mapping[str, Any], language: str, titles: Mapping[str, Mapping
     return titles[detail].get(language) or titles[detail].get("en", detail) if detail in titles else ""
 
 
-def _how(line: Mapping[str, Any], language: str, currency: str) -> str:
+def _how(line: Mapping[str, Any], language: str, currency: str, price: Callable[[int], str]) -> str:
     energy_wh, ticks, rate, of = (line[name] for name in ("energy_wh", "price_ticks", "rate", "of_money"))
     text = ""
     if energy_wh is not None and ticks is not None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from market.settlement.rules import Rules
-from market.statements.figures import amount, day, kwh, month_name, price, with_currency
+from market.statements.billed import GIFTS, Billed
+from market.statements.figures import amount, day, kwh, month_name
 from market.statements.rows import Row, tariff_row
-from market.statements.words import say
 from market.tariffs.amounts import smallest
 from market.tariffs.months import local, month_of
-from market.tariffs.tariff import Tariff
 
 PARTNERS_SHOWN = 20
 """On paper; the CSV has all."""
@@ -72,38 +70,6 @@ class Statement:
     closed_at: int
 
 
-@dataclass(frozen=True)
-class _Bill:
-    """What the parts of a statement are made from."""
-
-    rules: Rules
-    result: Mapping[str, Any]
-    body: Mapping[str, Any]
-    language: str
-
-    def say(self, word: str, **values: object) -> str:
-        return say(self.language, word, **values)
-
-    def money(self, amount_money: int) -> str:
-        return with_currency(amount_money, self.rules.currency, self.language)
-
-    def name(self, household: str) -> str:
-        names = {member.household: member.name for member in self.rules.members}
-        return names.get(household, household)
-
-    @property
-    def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.rules.timezone)
-
-    @property
-    def tariff(self) -> Tariff | None:
-        return self.rules.tariffs.get(self.body["tariff"])
-
-    @property
-    def titles(self) -> Mapping[str, Mapping[str, str]]:
-        return {} if self.tariff is None else self.tariff.of_month(month_of(self.result["month"])).titles
-
-
 def statement(
     rules: Rules, result: Mapping[str, Any], household: str, language: str, *, revision: int | None, closed_at: int
 ) -> Statement:
@@ -116,7 +82,7 @@ def statement(
         known = any(member.household == household for member in rules.members)
         why = f"was no member in {result['month']}" if known else f"is not in the community {rules.community}"
         raise StatementError(f"household {household} {why}")
-    bill = _Bill(rules, result, body, language)
+    bill = Billed(rules, result, body, language)
     month = month_of(result["month"])
     reference = f"{rules.community}/{household}/{result['month']}"
     total = body["total"]
@@ -136,7 +102,7 @@ def statement(
     )
 
 
-def _facts(bill: _Bill, reference: str, revision: int | None, closed_at: int) -> Iterator[tuple[str, str]]:
+def _facts(bill: Billed, reference: str, revision: int | None, closed_at: int) -> Iterator[tuple[str, str]]:
     body, zone, language = bill.body, bill.zone, bill.language
     last = local(body["last"] + bill.rules.interval_s - 1, zone)
     period = bill.say("from-to", first=day(local(body["first"], zone), language), last=day(last, language))
@@ -151,15 +117,23 @@ def _facts(bill: _Bill, reference: str, revision: int | None, closed_at: int) ->
         yield bill.say("dated"), day(local(closed_at, zone), language)
 
 
-def _verdict(bill: _Bill) -> str:
+def _verdict(bill: Billed) -> str:
     alone, gain = bill.body["alone"]["total"], bill.body["gain"]
     stated = bill.say("gets" if alone < 0 else "owes", amount=bill.money(abs(alone)))
-    if gain > 0:
-        return bill.say("better", alone=stated, gain=bill.money(gain))
-    return bill.say("worse", alone=stated, loss=bill.money(-gain)) if gain < 0 else bill.say("even", alone=stated)
+    gifts = {way: bill.coins(bill.body["trades"][way]) for way in GIFTS if way in bill.body["trades"]}
+    if gain < 0 <= bill.gain_if_paid:
+        worth = gifts.pop("given")
+        said = bill.say("given-away", alone=stated, worth=worth, gain=bill.money(bill.gain_if_paid))
+    elif gain > 0:
+        said = bill.say("better", alone=stated, gain=bill.money(gain))
+    elif gain < 0:
+        said = bill.say("worse", alone=stated, loss=bill.money(-gain))
+    else:
+        said = bill.say("even", alone=stated)
+    return said + "".join(bill.say(f"counts-{way}", worth=worth) for way, worth in gifts.items())
 
 
-def _bars(bill: _Bill) -> Iterator[Bar]:
+def _bars(bill: Billed) -> Iterator[Bar]:
     body, say_ = bill.body, bill.say
     bought, sold = body["bought_wh"], body["sold_wh"]
     used = max(0, body["consumption_wh"] - body["import_wh"])
@@ -182,9 +156,9 @@ def _bars(bill: _Bill) -> Iterator[Bar]:
         )
 
 
-def _tables(bill: _Bill) -> Iterator[Table]:
+def _tables(bill: Billed) -> Iterator[Table]:
     body, own, alone, trades = bill.body, bill.body["own"], bill.body["alone"], bill.body["trades"]
-    supplied = [tariff_row(line, bill.language, bill.rules.currency, bill.titles) for line in own["lines"]]
+    supplied = _tariff_rows(bill, own)
     yield Table(
         "supplier",
         bill.say("supplier-bill"),
@@ -200,7 +174,7 @@ def _tables(bill: _Bill) -> Iterator[Table]:
         summed.append(Row(bill.say("true-up"), how, -body["true_up"]))
     summed.append(Row(bill.say("total-receive" if total < 0 else "total-pay"), "", abs(total), strong=True))
     yield Table("total", bill.say("sum"), tuple(summed))
-    by_itself = [tariff_row(line, bill.language, bill.rules.currency, bill.titles) for line in alone["lines"]]
+    by_itself = _tariff_rows(bill, alone)
     yield Table(
         "alone",
         bill.say("alone"),
@@ -209,24 +183,28 @@ def _tables(bill: _Bill) -> Iterator[Table]:
     )
 
 
-def _for(bill: _Bill, account: str) -> str:
+def _tariff_rows(bill: Billed, made: Mapping[str, Any]) -> list[Row]:
+    return [tariff_row(line, bill.language, bill.rules.currency, bill.titles, bill.price) for line in made["lines"]]
+
+
+def _for(bill: Billed, account: str) -> str:
     due = sum(line["money"] for line in bill.body["own"]["lines"] if line["account"] == account)
     return bill.say(f"supplier-{account}", due=bill.money(due)) if due else ""
 
 
-def _trade_rows(bill: _Bill) -> Iterator[Row]:
+def _trade_rows(bill: Billed) -> Iterator[Row]:
     body, trades = bill.body, bill.body["trades"]
     if not body["bought_wh"] and not body["sold_wh"]:
         yield Row("", bill.say("no-trades"), 0)
-    for word, energy_wh, due, sign in (
-        ("bought", body["bought_wh"], trades["bought"], 1),
-        ("sold", body["sold_wh"], trades["sold"], -1),
-    ):
-        if energy_wh:
-            ticks, rest = divmod(due, energy_wh)
-            each = {"energy_wh": energy_wh} if rest else {"energy_wh": energy_wh, "price_ticks": ticks}
-            how = say(bill.language, "mean" if rest else "each", energy=kwh(energy_wh), price=price(ticks))
-            yield Row(bill.say(word), how, sign * due, body=each)
+    for word, energy_wh, worth, ticks, sign in bill.traded:
+        if ticks is None:
+            how = bill.say("mean", energy=kwh(energy_wh))
+        else:
+            how = bill.say("each", energy=kwh(energy_wh), price=bill.price(ticks))
+        if word in GIFTS:
+            how = bill.say("gift-how", of=how)
+        each = {"energy_wh": energy_wh, "price_ticks": ticks}
+        yield Row(bill.say(word), how, sign * worth, body=each)
     if trades["fees"]:
         yield Row(bill.say("fees"), bill.say("fees-how"), trades["fees"])
     if trades["rounding"]:
@@ -235,16 +213,18 @@ def _trade_rows(bill: _Bill) -> Iterator[Row]:
         yield Row(bill.say("line-rounding"), bill.say("rounds", of=exact, rule=rule), trades["rounding"])
 
 
-def _grids(bill: _Bill) -> Iterator[TextTable]:
+def _grids(bill: Billed) -> Iterator[TextTable]:
     partners = bill.body["partners"]
     if partners:
-        heads = tuple(bill.say(word) for word in ("partner", "bought-kwh", "sold-kwh"))
+        gifts = [way for way in GIFTS if f"{way}_wh" in bill.body]
+        ways = tuple(f"{way}_wh" for way in ("bought", "sold", *gifts))
+        heads = (bill.say("partner"), *(bill.say(way.replace("_wh", "-kwh")) for way in ways))
         order = sorted(partners, key=lambda one: (-one["bought_wh"] - one["sold_wh"], one["household"]))
         order, others = order[:PARTNERS_SHOWN], order[PARTNERS_SHOWN:]
-        rows = [(bill.name(one["household"]), kwh(one["bought_wh"]), kwh(one["sold_wh"])) for one in order]
+        rows = [(bill.name(one["household"]), *(kwh(one.get(way, 0)) for way in ways)) for one in order]
         if others:
-            bought, sold = (sum(one[way] for one in others) for way in ("bought_wh", "sold_wh"))
-            rows.append((bill.say("others", count=len(others)), kwh(bought), kwh(sold)))
+            sums = (sum(one.get(way, 0) for one in others) for way in ways)
+            rows.append((bill.say("others", count=len(others)), *map(kwh, sums)))
         yield TextTable("partners", bill.say("partners"), heads, tuple(rows), bill.say("partners-note"))
     if bill.body["own"]["netted"] or bill.body["credits"]["before"]["own"]:
         words = ("credit-before", "credit-used", "credit-expired", "credit-after")
@@ -255,22 +235,29 @@ def _grids(bill: _Bill) -> Iterator[TextTable]:
         yield TextTable("credits", bill.say("credits"), ("kWh", *(bill.say(word) for word in words)), credits, note)
 
 
-def _credit_row(bill: _Bill, way: str) -> tuple[str, ...]:
+def _credit_row(bill: Billed, way: str) -> tuple[str, ...]:
     netted = bill.body[way]["netted"] or {"used_wh": 0, "expired_wh": 0}
     before, after = (sum(one["energy_wh"] for one in bill.body["credits"][at][way]) for at in ("before", "after"))
     figures = (before, netted["used_wh"], netted["expired_wh"], after)
     return (bill.say(f"credit-{way}"), *(kwh(energy_wh) for energy_wh in figures))
 
 
-def _texts(bill: _Bill, reference: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _texts(bill: Billed, reference: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     promise, body = bill.result["promise"], bill.body
+    gifts = [
+        bill.say(f"gifts-{way}", energy=kwh(body[f"{way}_wh"]), worth=bill.coins(body["trades"][way]))
+        for way in GIFTS
+        if f"{way}_wh" in body
+    ]
+    if gifts:
+        yield bill.say("gifts"), (*gifts, bill.say("gifts-true-up"))
     gains, losses, paid = (bill.money(promise[name]) for name in ("gains", "losses", "paid"))
     if not promise["losses"]:
         held = bill.say("promise-none", gains=gains)
     elif promise["paid"] == promise["losses"]:
         held = bill.say("promise-full", losses=losses, gains=gains)
     else:
-        left = bill.money(max(0, -body["gain"]))
+        left = bill.money(max(0, -bill.gain_if_paid))
         held = bill.say("promise-part", losses=losses, paid=paid, gains=gains, left=left)
     final = (bill.say("promise-final"),) if bill.result.get("final") else ()
     yield bill.say("promise"), (bill.say(f"promise-{promise['kind']}"), held, *final)

@@ -27,12 +27,15 @@ def csv_text(bill: Statement, body: Mapping[str, Any]) -> str:
 def _rows(bill: Statement, body: Mapping[str, Any]) -> Iterator[list[str]]:
     for name in ("consumption_wh", "generation_wh", "import_wh", "export_wh", "bought_wh", "sold_wh"):
         yield ["energy", name.removesuffix("_wh"), "", kwh_text(body[name]), "", "", "", "", ""]
+    for name in ("received_wh", "given_wh"):
+        if name in body:
+            yield ["energy", name.removesuffix("_wh"), "", kwh_text(body[name]), "", "", "", "", ""]
     for table in bill.tables:
         for row in table.rows:
             yield _row(table.key, row, bill.currency)
     for partner in body["partners"]:
-        for way in ("bought", "sold"):
-            if partner[f"{way}_wh"]:
+        for way in ("bought", "sold", "received", "given"):
+            if partner.get(f"{way}_wh"):
                 yield ["partner", _text(partner["household"]), way, kwh_text(partner[f"{way}_wh"]), *[""] * 5]
     for at in ("before", "after"):
         for way in ("own", "alone"):

@@ -111,17 +111,17 @@ def settled_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def settled_people(settled_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
-    yield from _people(settled_store, tmp_path_factory.mktemp("accounts"))
+    yield from people_of(settled_store, tmp_path_factory.mktemp("accounts"))
 
 
 @pytest.fixture
 def fresh_people(settled_store: Path, tmp_path: Path) -> Iterator[People]:
     """The same on a copy: a test may store offers, corrections, bills."""
     shutil.copytree(settled_store, tmp_path / "store")
-    yield from _people(tmp_path / "store", tmp_path / "store")
+    yield from people_of(tmp_path / "store", tmp_path / "store")
 
 
-def _people(store: Path, folder: Path) -> Iterator[People]:
+def people_of(store: Path, folder: Path) -> Iterator[People]:
     series = EmbeddedSeries(store / "series.sqlite")
     accounts = Accounts(folder)
     record = Record(store, read_only=True)

@@ -155,6 +155,14 @@ class Running:
         assert found is not None, self.process.communicate(timeout=10)
         self.scheme, self.name, self.port = found[1], found[2], int(found[3])
 
+    def visit(self, **headers: str) -> str:
+        """The cookie that the sign-in page sets: its name says whether the visitor came over https."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", "/sign-in", headers=headers)
+        cookie = connection.getresponse().headers["Set-Cookie"]
+        connection.close()
+        return cookie.partition("=")[0]
+
     def health(self) -> int:
         """Only once it answers does it also listen to signals."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -248,3 +256,12 @@ def test_it_listens_on_this_machine_only_unless_told(store: Path) -> None:
         bound = [line.split()[1] for line in listening.read_text().splitlines()[1:] if line.split()[3] == "0A"]
         assert f"0100007F:{running.port:04X}" in bound
     assert running.end() == ""
+
+
+@pytest.mark.parametrize(("arguments", "believed"), [((), "visit"), (("--behind-proxy",), "__Host-visit")])
+def test_a_proxys_word_is_taken_only_where_there_is_one(store: Path, arguments: tuple[str, ...], believed: str) -> None:
+    running = Running(store, *arguments)
+    assert running.health() == 200
+    assert running.visit(**{"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}) == believed
+    assert running.visit() == "visit"
+    running.end()

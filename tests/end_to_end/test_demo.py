@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,23 @@ def test_kills_and_outages_change_nothing_that_was_settled(
     record.close()
     assert run("replay", "--store", str(tmp_path / "store")).returncode == 0
     assert run("audit", "--store", str(tmp_path / "store")).returncode == 0
+
+
+def test_a_correction_is_settled_after_the_days_are_over(start: Callable[..., Running], tmp_path: Path) -> None:
+    demo = start("--speed", "0", "--days", "0.05", "--fleet", "light", "--firmware-homes", "0", "--broker", "embedded")
+    demo.until("the days are over")
+    store, record = str(tmp_path / "store"), Record(tmp_path / "store", read_only=True)
+    last = record.last_gate()
+    assert last is not None and last.revision == 0
+    known = record.registers(last.start, last.length, record.horizon())["m001", last.start]
+    record.close()
+    at = datetime.fromtimestamp(last.start, UTC).isoformat()
+    corrected = ("m001", at, "--import-wh", str(known.import_wh + 1), "--reason", "read from the display")
+    added = run("correction", "add", *corrected, "--store", store)
+    assert added.returncode == 0, added.stderr
+    demo.until(r"revision 1 .* heard 12/12")
+    os.kill(demo.process.pid, signal.SIGINT)
+    assert "Traceback" not in demo.rest()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from tests.parts import CHROMIUM_ARGUMENTS
 
 LONG_MS = 30_000
 """A machine with much else to do may take this long for a page."""
+NEIGHBOUR = "Home 2"
+"""It has no roof: whenever the household has something to give, it needs something."""
 LIMIT_CT = 30
 """What the grid charges: neighbours never pay it."""
 
@@ -59,11 +61,18 @@ def test_a_household_and_the_operator_live_a_day_with_the_pages(
     assert found is not None
     pages = found[1]
 
-    # The household reads, while the sun rises.
+    # The household gives to a neighbour whose name it sees.
     page.goto(found[0])
     home = page.url.rpartition("/")[2]
+    page.goto(f"{pages}/household/{home}/offer")
+    page.get_by_role("group", name="Give to them").get_by_label("Choice 1").select_option(NEIGHBOUR)
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url("**/offer?saved=on")
+
+    # It reads, while the sun rises.
+    page.goto(f"{pages}/household/{home}")
     demo.until("09:30-09:45")
-    expect(page.locator("#sentence .lead")).to_contain_text("You are selling")
+    expect(page.locator("#sentence .lead")).to_contain_text(re.compile("You are (selling|giving)"))
 
     # It asks for more than neighbours pay.
     page.get_by_role("link", name="Change my offer").click()
@@ -87,10 +96,12 @@ def test_a_household_and_the_operator_live_a_day_with_the_pages(
     expect(page.locator(".sum-up")).to_contain_text("Nothing was traded with neighbours.")
     expect(page.locator("main")).to_contain_text("for at least 30.0 ct per kWh. 0.00 kWh were traded.")
 
-    # It checks the last sale itself, and asks about it.
+    # It checks the last that it traded itself, and asks about it.
     page.get_by_role("link", name="Earlier").click()
     page.wait_for_url(f"**/interval/{last_sold}")
-    expect(page.locator(".sum-up")).to_contain_text("sold to neighbours for 19.0 ct per kWh.")
+    expect(page.locator(".sum-up")).to_contain_text("given to neighbours for nothing.")
+    expect(page.get_by_role("row", name=NEIGHBOUR)).to_contain_text("Given to neighbours")
+    expect(page.get_by_role("row", name=NEIGHBOUR)).to_contain_text("0.0 ct")
     page.get_by_role("link", name="Check it in the browser").click()
     page.get_by_role("button", name="Check now").click()
     expect(page.locator("#verdict")).to_have_text("Every check holds.")
@@ -132,7 +143,7 @@ def test_a_household_and_the_operator_live_a_day_with_the_pages(
     expect(page.locator("#disputes")).to_contain_text("No household is waiting for an answer.")
     page.goto(f"{pages}/operator/log")
     for deed in ("changed an offer", "asked a question", "answered a question"):
-        expect(page.get_by_role("row", name=re.compile(deed))).to_have_count(1)
+        expect(page.get_by_role("row", name=re.compile(deed))).to_have_count(2 if deed == "changed an offer" else 1)
 
     # The household reads the answer.
     page.goto(question)

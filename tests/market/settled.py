@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,25 @@ EVENTFUL_STEP, LATE_STEP, CORRECTED_STEP = 1, 2, 4
 
 
 def settle_street(
-    store: Path, *, steps: int = 6, homes: int = 12, first_step: int = FIRST_STEP, eventful: bool = False
+    store: Path,
+    *,
+    steps: int = 6,
+    homes: int = 12,
+    first_step: int = FIRST_STEP,
+    eventful: bool = False,
+    offers: Mapping[str, Any] | None = None,
 ) -> None:
     """Settle ``steps`` intervals of ``homes`` homes in ``store``; the first home's reading of step 2 comes late.
 
     ``eventful``: other messages come too, one that no reader can read, one that contradicts a stored reading and leaves
-    a gap in its outbox, one again; and a reading is corrected.
+    a gap in its outbox, one again; and a reading is corrected. ``offers``: by household, what the document holds.
     """
     street = with_homes(load_street(), homes)
     since = street.start + first_step * street.step_s
     document = community_document(street, "c")
     for member in document["members"]:
         member["meters"][0]["since"] = since
+        member["offer"] = (offers or {}).get(member["household"], member.get("offer", {}))
     record = Record(store)
     record.store_inputs(split(document), now=0)
     master = master_key(store / MASTER_KEY_FILE)

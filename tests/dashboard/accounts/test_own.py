@@ -114,7 +114,12 @@ def test_a_token_is_shown_once_and_works_until_it_is_ended(people: People) -> No
     script.headers["Authorization"] = f"Bearer {secret}"
     before = browser.get("/api/1/account").json()["tokens"][0]
     assert (before["name"], before["scopes"], before["used_at"]) == ("Home Assistant", ["household:read"], None)
-    assert script.get("/api/1/account").json()["name"] == account.name
+    assert script.get("/api/1/account").json() == {
+        "name": "Home Assistant",
+        "scopes": ["household:read"],
+        "household": account.household,
+        "language": "en",
+    }, "what it is itself: no sessions, no other tokens, nobody who looked"
     assert browser.get("/api/1/account").json()["tokens"][0]["used_at"] is not None
     assert secret.encode() not in people.site.accounts.db.path.read_bytes()
     stranger = people.household("h002")
@@ -212,6 +217,36 @@ def test_an_account_can_be_erased_by_who_means_it(people: People) -> None:
     assert account.name not in [entry.name for entry in accounts.log_entries()]
     for table in ("session", "token", "passkey"):
         assert accounts.db.rows(f"SELECT 1 FROM {table} WHERE account = ?", (account.account,)) == []
+
+
+def test_the_name_of_an_erased_account_stands_nowhere(fresh_people: People) -> None:
+    """Questions and answers keep their words."""
+    accounts, household = fresh_people.site.accounts, fresh_people.household("h002")
+    asked = {"about": "month", "month": "2016-07", "text": "Why?"}
+    assert household.submit("/household/h002/disputes", asked).status_code == 303
+    operator = fresh_people.operator()
+    assert operator.submit("/operator/disputes/1/answer", {"text": "So."}).status_code == 303
+    assert operator.submit("/operator/invitations", {"role": "auditor"}).status_code == 200
+    asker, answerer = sorted(account.name for account in accounts.people())
+    page = operator.get("/household/h002/disputes/1").text
+    assert f"{asker} asked" in page and f"{answerer} answered" in page
+    for account in accounts.people():
+        accounts.remove(account.account)
+        for table in ("account", "dispute", "invitation", "log"):
+            assert account.name not in str(accounts.db.rows(f"SELECT * FROM {table}")), table
+    reader = fresh_people.operator()
+    page = reader.get("/household/h002/disputes/1").text
+    assert "A former member asked" in page and "A former member answered" in page
+    assert "Why?" in page and "So." in page
+    assert "A former member" in reader.get("/operator/members").text
+    reader.get("/language?to=ko")
+    assert "탈퇴한 구성원 님의 질문" in reader.get("/household/h002/disputes/1").text
+
+
+def test_nobody_begins_so_many_passkeys_that_others_are_forgotten(people: People) -> None:
+    _, browser = with_password(people)
+    answers = [browser.submit_json("http://localhost/account/passkeys/options", {}).status_code for _ in range(101)]
+    assert answers == [200] * 100 + [429]
 
 
 def test_the_last_operator_stays(fresh_people: People) -> None:

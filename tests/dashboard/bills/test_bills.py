@@ -31,7 +31,7 @@ def test_the_list_has_closed_months_and_the_one_so_far(billed: People, billed_st
     assert [row["month"] for row in rows] == [str(JUNE), str(MAY)], "the newest first"
     assert rows[0] == {
         "month": "2026-06", "revision": None, "closed_at": None,
-        "total_money": None, "alone_money": None, "gain_money": None,
+        "total_money": None, "alone_money": None, "gain_money": None, "gifts_money": None,
     }  # fmt: skip
     assert rows[1]["revision"] == 1
     assert (rows[1]["total_money"], rows[1]["gain_money"]) == (bill["total"], bill["gain"])

@@ -86,6 +86,14 @@ def test_texts_are_bounded(db: Database, text: str, problem: str) -> None:
     assert disputes.of_household(db, "h1") == []
 
 
+def test_a_text_reads_in_the_direction_it_is_written(db: Database) -> None:
+    """A mark that turns it would show "paid 100" as "001 diap"; joiners of letters and pictures stay."""
+    turned = "I paid \u202e100\u202c and \u2066more\u2069\u200f. \U0001f468\u200d\U0001f469"
+    assert disputes.bounded(turned) == "I paid 100 and more. \U0001f468\u200d\U0001f469"
+    with pytest.raises(DisputeError):
+        disputes.bounded("\u202e\u2066")
+
+
 def test_a_text_keeps_its_lines_and_loses_what_cannot_be_shown(db: Database) -> None:
     number = opened(db, text=" 전기가\r\n이상해요\x1b[2J ")
     found = disputes.find(db, number)

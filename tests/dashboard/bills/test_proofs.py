@@ -111,6 +111,23 @@ def test_one_click_checks_everything_and_notes_the_head(
     assert pin["head"] == settled_people.anonymous().get("/api/1/chain").json()["head"]
 
 
+def test_a_korean_page_says_each_line_in_korean(page: Page, settled_address: str, starts: list[int]) -> None:
+    page.goto(f"{settled_address}/language?to=ko&next=/")
+    try:
+        click(page, settled_address, starts[2])
+        expect(page.locator("#verdict")).to_have_text("모든 확인이 맞습니다.")
+        said = page.locator("#checks li small").all_text_contents()
+        assert len(said) > 15 and all(re.search("[가-힣]", line) for line in said)
+        assert any("지시값" in line or "받은 전기" in line for line in said)
+        assert not [line for line in said if re.search(r"\b(the|is|of|and|were)\b", line)]
+        page.locator("#verify summary").click()
+        page.fill("#verify-heads", "x")
+        page.click("#verify-now")
+        expect(page.locator("#checks .bad small")).to_have_text("체인 머리가 아닙니다: x", timeout=20_000)
+    finally:
+        page.goto(f"{settled_address}/language?to=en&next=/")
+
+
 def test_what_this_browser_noted_is_held_against_the_chain(
     page: Page, settled_address: str, settled_people: People, starts: list[int]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ SOLD_FOR, TAKEN = (0, 500, 600, 100), (200, 0, 0, 200)
 
 
 class Market:
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, flags: Sequence[str] = ()) -> None:
+        """``flags`` are what every meter says of each reading."""
+        self._flags = list(flags)
         self._store = store
         self._record = Record(store)
         self._series = EmbeddedSeries(store / "series.sqlite")
@@ -66,7 +69,7 @@ class Market:
         }
         body |= {"length": 900}
         names = ("import_wh", "export_wh", "generation_wh", "consumption_wh")
-        body |= dict(zip(names, registers, strict=True)) | {"flags": []}
+        body |= dict(zip(names, registers, strict=True)) | {"flags": self._flags}
         name = f"pumasi/1/c/{meter}/reading"
         return Message(name, sign(derive_key(self._master, "c", meter, 1), name, json.dumps(body).encode()))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +18,16 @@ from market.series import EmbeddedSeries
 from market.series.position import read_position
 from market.service import months
 from market.service.projection import rebuild
+from tests.dashboard.conftest import people_of
 from tests.dashboard.signed import People
 from tests.market.billed import JUNE, MAY, ZONE, settle_months
+from tests.market.settled import settle_street
+
+OFFERS: dict[str, Any] = {
+    "h001": {"prefer": ["h002", "h004"], "give": ["h003"]},
+    "h004": {"give": ["h002", "h003"]},
+    "h007": {"prefer": ["h006"], "max_buy_per_kwh": "0.30"},
+}
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +57,28 @@ def billed_people(billed_store: Path, tmp_path_factory: pytest.TempPathFactory) 
     )
     accounts.close()
     series.close()
+
+
+@pytest.fixture(scope="session")
+def partnered_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve homes of whom some prefer others or give to them, six intervals; not to be changed."""
+    store = tmp_path_factory.mktemp("partnered")
+    settle_street(store, offers=OFFERS)
+    record = Record(store)
+    series = EmbeddedSeries(store / "series.sqlite")
+    rebuild(record, store, series, "embedded", lambda done, total: None)
+    record.close()
+    series.close()
+    return store
+
+
+@pytest.fixture(scope="module")
+def partnered_people(partnered_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
+    yield from people_of(partnered_store, tmp_path_factory.mktemp("accounts"))
+
+
+@pytest.fixture
+def fresh_partnered(partnered_store: Path, tmp_path: Path) -> Iterator[People]:
+    """The same on a copy that a test may change."""
+    shutil.copytree(partnered_store, tmp_path / "store")
+    yield from people_of(tmp_path / "store", tmp_path / "store")

@@ -25,12 +25,14 @@ NOON = HouseholdPoint(
     residual_money=1_800_000,
     alone_money=2_200_000,
     revision=0,
+    received_wh=10,
+    given_wh=50,
 )
 
 
 def test_energy_is_gross_and_adds_up() -> None:
     found = energy.energy_of(NOON)
-    assert found == energy.Energy(800, 360, 300, 40, 200, 20, 300)
+    assert found == energy.Energy(800, 360, 300, 40, 200, 20, 300, 10, 50)
     assert found.own_wh + found.bought_wh + found.from_grid_wh == found.use_wh
     assert found.own_wh + found.sold_wh + found.to_grid_wh == found.generation_wh
     assert (found.import_wh, found.export_wh) == (60, 500)
@@ -38,7 +40,7 @@ def test_energy_is_gross_and_adds_up() -> None:
 
 
 def test_flow_is_mean_power() -> None:
-    assert energy.flow(NOON) == energy.Flow(3_200, 1_440, 160, 800, 80, 1_200)
+    assert energy.flow(NOON) == energy.Flow(3_200, 1_440, 160, 800, 80, 1_200, 40, 200)
     assert energy.flow(replace(NOON, length=3600)).generation_w == 800
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from market.record import Record
 from market.record.rows import MONTH
+from tests.dashboard.household.beside import Market
 from tests.dashboard.signed import People
 from tests.market.billed import JUNE, MAY, SINCE, ZONE
 from tests.market.settled import FIRST_STEP, LATE_STEP
@@ -188,6 +189,33 @@ def test_the_first_interval_begins_with_the_meters_seed(settled_people: People, 
     (reading,) = view["readings"]
     assert (reading["before"], reading["before_kind"]) == ([0, 0, 0, 0], "seed")
     assert (view["earlier"], view["later"]) == (None, results[1]["start"])
+
+
+def test_an_interval_without_a_trade_says_so_in_sentences(fresh_people: People) -> None:
+    market = Market(fresh_people.site.store)
+    client = fresh_people.household("h001")
+    change = {"min_sell_ticks": 29_000, "max_buy_ticks": None}
+    change["version"] = client.get(f"{HOUSEHOLD}/h001/offer").json()["version"]
+    assert client.submit_json(f"{HOUSEHOLD}/h001/offer", change, method="PUT").status_code == 200
+    start = market.settle_next()["start"]
+    market.close()
+    page = client.get(f"/household/h001/interval/{start}").text
+    found = re.search(r'<p class="sum-up">(.*?)</p>', page, re.DOTALL)
+    assert found is not None
+    assert text(found[1]) == "Nothing was traded with neighbours. €0.0000 against the grid only."
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "The meter said: simulated, x-ray."), ("ko", "계량기의 알림: 모의 계량기, x-ray.")]
+)
+def test_what_a_meter_says_of_its_reading_is_told_in_words(fresh_people: People, language: str, said: str) -> None:
+    """A newer meter may say more than the pages know."""
+    market = Market(fresh_people.site.store, ["simulated", "x-ray"])
+    start = market.settle_next()["start"]
+    market.close()
+    client = fresh_people.household("h001")
+    fresh_people.site.accounts.db.write("UPDATE account SET language = ?", (language,))
+    assert said in text(client.get(f"/household/h001/interval/{start}").text)
 
 
 @pytest.mark.parametrize("start", [0, 1, 1_468_234_801, 2**32])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -121,6 +122,21 @@ def test_the_form_shows_the_preview_and_then_stores(own_day: People, own_store: 
     assert "read from the display" in browser.get("/operator/corrections").text
 
 
+def test_the_preview_marks_what_is_hardly_possible(day: People) -> None:
+    browser, record = day.operator(), day.app.state.site.record.read()
+    fields = {"meter": "m003", "interval": "2016-07-11T12:45", "reason": "read from the display"}
+    likely = int(str(form(record, "m003")["import_wh"]))
+    for import_wh, marked in ((likely, False), (likely + 20_000, True)):
+        said = form(record, "m003", import_wh=import_wh)
+        (rise,) = browser.submit_json("/api/1/operator/corrections/preview", said).json()["rises"]
+        assert (rise["register"], rise["start"], rise["end"]) == ("import_wh", LAST, LAST + 900)
+        assert rise["after_w"] == rise["after_wh"] * 4
+        assert rise["plausible"] is not marked
+        page = browser.submit("/operator/corrections", {**fields, "import_wh": str(import_wh)}).text
+        assert ("not likely" in page) is marked
+        assert ("look at what is marked before you store it" in page) is marked
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -151,6 +167,15 @@ def test_the_form_says_in_words_what_is_wrong(day: People) -> None:
     assert page.status_code == 422
     assert "The register cannot have stood there" in page.text
     assert 'name="import_wh" value="1000000000"' in page.text, "what was typed is still there"
+    assert "no connection carries what lies between 1000000000 and the 0 beside it (1 MW)." in page.text
+    browser = day.operator()
+    browser.get("/language?to=ko")
+    fields |= {"meter": "m002", "interval": "2016-07-11T12:30", "import_wh": "1"}
+    page = browser.submit("/operator/corrections", fields)
+    assert re.search(r"수전 누적값 \(Wh\): 1은\(는\) 바로 앞의 값 \d+보다 작습니다.", page.text)
+    assert "the register stood" not in page.text
+    fields["import_wh"] = "999"
+    assert "바로 뒤의 값" in browser.submit("/operator/corrections", fields).text
     assert day.operator().submit("/operator/corrections", {**fields, "interval": "noon"}).status_code == 422
 
 

@@ -9,9 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from market.record import Record
+from market.series import EmbeddedSeries
 from market.service.other_rules import NAMES
+from market.service.projection import rebuild
 from tests.dashboard.operator.conftest import SINCE, people
 from tests.dashboard.signed import People
+from tests.market.settled import settle_street
 
 LAST = SINCE + 5 * 900
 LATE = SINCE + 2 * 900
@@ -115,3 +119,25 @@ def test_every_mechanism_stands_beside_what_was_settled(day: People, mechanism: 
     own = sum(row["other_gain_money"] for row in view["households"])
     assert own + view["other"]["kept_money"] == view["other"]["gain_money"]
     assert browser.get(f"/operator/intervals/{LAST}/under?mechanism={mechanism}").status_code == 200
+
+
+def test_partners_and_gifts_are_told_apart_and_left_out_under_other_rules(day: People, tmp_path: Path) -> None:
+    settle_street(tmp_path, steps=2, offers={"h001": {"give": ["h003"]}, "h002": {"prefer": ["h001"]}})
+    record, series = Record(tmp_path), EmbeddedSeries(tmp_path / "series.sqlite")
+    rebuild(record, tmp_path, series, "embedded", lambda done, total: None)
+    series.close()
+    record.close()
+    others = "Preferred partners and gifts are left out under the other rules"
+    paths = f"/operator/intervals/{SINCE + 900}/under?mechanism=nodal", "/operator/rules"
+    for found in people(tmp_path, tmp_path):
+        browser = found.operator()
+        table = browser.get(f"/api/1/operator/intervals/{SINCE + 900}?shown=matches").json()["table"]
+        assert table["columns"][-1] == "trade"
+        kinds = [row[-1] for row in table["rows"]]
+        assert kinds[0] == "gift" and table["rows"][0][:2] == ["h001", "h003"]
+        assert kinds[1] == "partner" and table["rows"][1][:2] == ["h001", "h002"]
+        assert set(kinds[2:]) == {"market"}
+        page = browser.get(f"/operator/intervals/{SINCE + 900}?shown=matches").text
+        assert "<td>gift</td>" in page and "<td>preferred partners</td>" in page
+        assert [others in browser.get(path).text for path in paths] == [True, True]
+    assert [others in day.operator().get(path).text for path in paths] == [False, False], "there are none"

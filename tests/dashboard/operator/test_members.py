@@ -10,7 +10,7 @@ import pytest
 
 from broker import enrolment, identities
 from broker.initialise import initialise
-from broker.site import Site
+from broker.site import Site, SiteError
 from market.record import Record
 from tests.dashboard.operator.conftest import SINCE, people
 from tests.dashboard.signed import People
@@ -58,6 +58,14 @@ def test_a_new_household_gets_its_meter_label_and_account(hub: People, own_store
     )
     assert entry["inputs"][0]["name"] == "operator 1"
     assert '<td class="said">version 2</td>' in browser.get("/operator/log").text
+
+
+@pytest.mark.parametrize("name", ["Kim\u202emiK", "Kim\u2066", "Kim\x07"])
+def test_a_name_that_does_not_read_as_it_stands_is_refused(hub: People, own_store: Path, name: str) -> None:
+    answer = hub.operator().submit_json("/api/1/operator/members", {**NEW, "generates": True, "name": name})
+    assert (answer.status_code, answer.json()["problem"]) == (422, "name-bad")
+    with pytest.raises(SiteError):
+        identities.load(own_store, "m099")
 
 
 def test_another_meter_label_and_revocation(hub: People, own_store: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from firmware.host.community import community_document
 from firmware.host.street import load_street, with_homes
 from market.record import Record
+from market.service.gates import Gates
 from tests.dashboard.operator.conftest import SINCE, people
 from tests.dashboard.signed import People
 
@@ -117,8 +118,83 @@ def test_a_market_that_stands_still_comes_first(day: People) -> None:
         object.__setattr__(site, "clock", lambda: LAST + 900)
 
 
+def test_what_is_stored_and_not_settled_yet_is_counted(own_day: People, own_store: Path) -> None:
+    """Where no further interval comes nobody else says so."""
+    browser = own_day.operator()
+    record = Record(own_store)
+    known = record.registers(LAST, 900, record.horizon(), record.last_correction())["m003", LAST]
+    said = {"meter": "m003", "start": LAST, "export_wh": None, "generation_wh": None, "consumption_wh": None}
+    said |= {"import_wh": known.import_wh + 1, "reason": "read from the display"}
+    assert browser.submit_json("/api/1/operator/corrections", said).status_code == 204
+    document = record.document()
+    for member in document["members"][:2]:
+        member["offer"] = {"min_sell_per_kwh": "0.15", "max_buy_per_kwh": "0.20"}
+    record.store_document(document, LAST + 900)
+    found = {item["kind"]: (item["n"], item["weight"], item["at"]) for item in _items(browser)}
+    assert found["corrections-waiting"] == (1, "soon", None)
+    assert found["offers-waiting"] == (2, "note", LAST + 900)
+    assert "1 correction waits: a running market settles it at once" in browser.get("/operator").text
+    gates = Gates(record, grace_s=0.0)
+    gates.tick(LAST + 900, 0.0)
+    assert len(list(gates.run_again())) == 1
+    kinds = {item["kind"] for item in _items(browser)}
+    assert "corrections-waiting" not in kinds and "offers-waiting" in kinds
+    gates.tick(LAST + 1800, 0.0)
+    gates.close_next()
+    record.close()
+    assert "offers-waiting" not in {item["kind"] for item in _items(browser)}
+
+
 def _items(browser: object) -> list[dict[str, object]]:
     return list(browser.get("/api/1/operator").json()["items"])  # type: ignore[attr-defined]
+
+
+def test_the_log_speaks_the_readers_language(own_day: People) -> None:
+    browser, home = own_day.operator(), own_day.household("h001")
+    assert browser.submit("/operator/invitations", {"role": "auditor"}).status_code == 200
+    (visitor,) = [account for account in own_day.site.accounts.people() if account.household == "h001"]
+    own_day.site.accounts.log(visitor, "offer", "min_sell_per_kwh=0.15 max_buy_per_kwh=tariff give=h002,h003", "h001")
+    own_day.site.accounts.log(visitor, "sign-in", "passkey")
+    assert home.get("/household/h001").status_code == 200
+    page = browser.get("/operator/log").text
+    said = "Least to sell for, per kWh: 0.15 · Most to buy for, per kWh: as the tariff · gives to h002, h003"
+    assert said in page
+    browser.get("/language?to=ko")
+    page = browser.get("/operator/log").text
+    assert "최소 판매 가격(kWh당) 0.15 · 최대 구매 가격(kWh당) 요금제대로 · 선물받는 집 h002, h003" in page
+    assert '<td class="said">감사인</td>' in page and '<td class="said">패스키로</td>' in page
+    for english in ("auditor", "tariff", "offer", "invite", "passkey"):
+        assert english not in page.partition("<main")[2], english
+
+
+def test_a_problem_is_told_in_its_own_rooms_words(day: People) -> None:
+    """Several rooms have one of the same name."""
+    browser = day.operator()
+    page = browser.get("/operator/intervals/900").text
+    assert "No such interval has been settled." in page and "your home" not in page
+    browser.get("/language?to=ko")
+    page = browser.get("/operator/intervals/900").text
+    assert "정산된 구간이 아닙니다." in page
+    assert "no such interval" not in page, "the reason for programs is in English"
+    page = browser.get(f"/operator/intervals/{LAST}?shown=transfers").text
+    assert "공동체 기금" in page and ">pool<" not in page and "household:" not in page
+    assert "입력 버전: 공동체 1" in page
+
+
+@pytest.mark.parametrize(
+    ("place", "lit"),
+    [
+        ("", ""),
+        ("/log", ""),
+        ("/meters/m004", "/meters"),
+        (f"/intervals/{LAST}", "/intervals"),
+        (f"/intervals/{LAST}/under?mechanism=nodal", "/intervals"),
+        ("/corrections", "/corrections"),
+    ],
+)
+def test_the_navigation_shows_where_one_is(day: People, place: str, lit: str) -> None:
+    page = day.operator().get(f"/operator{place}").text
+    assert re.findall(r'<a href="([^"]+)" aria-current="page"', page) == [f"/operator{lit}"]
 
 
 def test_the_stream_is_for_operators(day: People) -> None:
@@ -151,10 +227,12 @@ def test_a_community_that_has_not_begun(tmp_path: Path) -> None:
         assert "No interval has been settled yet." in page
         assert 'href="/operator/meters"' in page, "there is a way on"
         assert browser.get("/api/1/operator/network").json()["problem"] == "nothing-settled"
-        for place in ("/rules", "/export"):
+        for place, heading in (("/rules", "A month under other rules"), ("/export", "Export")):
             page = browser.get(f"/operator{place}")
-            assert page.status_code == 404, place
-            assert "settled yet." in page.text
+            assert page.status_code == 200, place
+            assert f"<h1>{heading}</h1>" in page.text
+            assert "No interval has been settled yet." in page.text
+            assert "<form" not in page.text.partition("<main")[2], "there is nothing to ask for"
         first_end = street.start + 900
         for now, kind, weight, at in (
             (first_end + 299, "first-interval", "note", first_end),

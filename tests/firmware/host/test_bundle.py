@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tomllib
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from firmware.host import bundle
+from firmware.host import bundle, light_meter
 from firmware.host.bundle import BundleError
 
 FILES = {"clock.mpy": b"M\x06\x00\x1f clock", "sensors/sdm.mpy": b"M\x06\x00\x1f sdm"}
@@ -79,6 +80,13 @@ def test_one_bundle_serves_every_chip() -> None:
     assert not {"main.mpy", "stage.mpy"} & files.keys()
     assert len(bundle.manifest("0.1.0", files)) <= bundle.MAX_MANIFEST_BYTES
     assert sum(map(len, files.values())) < bundle.MAX_BUNDLE_BYTES
+
+
+def test_the_firmware_has_the_distributions_version() -> None:
+    """Meters take only a higher one: what changes between two releases must be one."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert project["version"] == bundle.version_of()
+    assert f"{project['version']}-light" == light_meter.VERSION
 
 
 def test_source_that_cannot_be_offered_to_all(tmp_path: Path) -> None:

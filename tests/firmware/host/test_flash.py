@@ -192,6 +192,7 @@ def test_a_running_meter_is_interrupted_by_the_doctor_and_goes_on(
     ("arguments", "says"),
     [
         (["--meter", "m009"], "m009: no such meter; see pumasi meter list"),
+        (["--meter", "m001", "--store", "STORE"], "STORE: there is no store here; make one: pumasi broker"),
         (["--meter", "m001", "--image", "absent.bin"], "absent.bin: No such file"),
         (["--meter", "m001", "--wifi-ssid", "x" * 33], "1 to 32 bytes"),
         (["--meter", "m001", "--settings", "absent.json"], "absent.json: No such file"),

@@ -18,9 +18,15 @@ Flows = Mapping[str, tuple[int, int]]
 
 
 def community(
-    tariffs: Mapping[str, Any], homes: Mapping[str, str], *, since: int = 0, fee: str = "0.01", **members: Any
+    tariffs: Mapping[str, Any],
+    homes: Mapping[str, str],
+    *,
+    since: int = 0,
+    fee: str = "0.01",
+    offers: Mapping[str, Any] | None = None,
+    **members: Any,
 ) -> Rules:
-    """Homes by the name of their tariff; a home's first letter is its feeder."""
+    """Homes by the name of their tariff; a home's first letter is its feeder. ``offers`` are by home."""
     feeders = sorted({home[0] for home in homes})
     document = {
         "community": "c",
@@ -37,6 +43,7 @@ def community(
                 "node": home[0],
                 "tariff": tariff,
                 "meters": [{"meter": home, "kid": 1, "since": since}],
+                **({"offer": offers[home]} if offers and home in offers else {}),
             }
             for home, tariff in homes.items()
         ],
@@ -56,7 +63,10 @@ def intervals(rules: Rules, month: Month, hours: Sequence[tuple[int, Flows]]) ->
             registers[home, start - HOUR] = Registers(0, 0, 0, 0)
             registers[home, start] = Registers(imported, exported, exported, imported)
         settled = settle(rules, start, registers, "curve")
-        found.append(IntervalResult(start, rules, settled.price_ticks, settled.positions, settled.matches))
+        partners = settled.body.get("partners", ())
+        found.append(
+            IntervalResult(start, rules, settled.price_ticks, settled.positions, settled.matches, partners=partners)
+        )
     return found
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from market.billing import CarryOver, IntervalResult, MonthSettled, close_month
 from market.billing.result import carry_over, month_result, standing
 from market.settlement.final import settle_final
-from market.settlement.interval import POOL, Settled, household_account, settle
+from market.settlement.interval import POOL, PartnerTrade, Settled, household_account, settle
 from market.settlement.rules import Registers, Rules
 from market.tariffs import Month, month_of
 from market.tariffs.amounts import money_text
@@ -67,7 +67,14 @@ def closed(
 ) -> MonthSettled:
     first = begin(rules, month)
     results = [
-        IntervalResult(first + hour * HOUR, rules, one.price_ticks, one.positions, one.matches)
+        IntervalResult(
+            first + hour * HOUR,
+            rules,
+            one.price_ticks,
+            one.positions,
+            one.matches,
+            partners=[PartnerTrade(**row) for row in one.result.get("partners", ())],
+        )
         for hour, (_, one) in sorted(hours.items())
     ]
     kept = None if stands is None else standing(month_result(rules, stands))

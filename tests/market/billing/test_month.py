@@ -46,6 +46,52 @@ def test_a_month_under_a_flat_tariff() -> None:
     assert buyer.use.partners == {"a1": [10_000, 0]} and seller.use.partners == {"a2": [0, 10_000]}
 
 
+def test_a_gift_is_worth_the_posted_price_and_paid_by_nobody() -> None:
+    """a1 sells 3 of 10 kWh to b1 at 0.19 and gives 7 to a2, who lives beyond no line with a fee."""
+    offers = {"a1": {"give": ["a2"]}}
+    rules = community({"t": FLAT}, {"a1": "t", "a2": "t", "b1": "t"}, offers=offers)
+    month = closed(rules, [(12, {"a1": (0, 10_000), "a2": (7_000, 0), "b1": (5_000, 0)})])
+    giver, receiver, buyer = (household(month, home) for home in ("a1", "a2", "b1"))
+    assert [money_text(one.trades_due) for one in (giver, receiver, buyer)] == ["-0.57", "0", "0.63"]
+    assert [money_text(one.use.fees) for one in (giver, receiver, buyer)] == ["0", "0", "0.06"]
+    assert [money_text(one.use.gift_money) for one in (giver, receiver, buyer)] == ["1.33", "-1.33", "0"]
+    assert [money_text(one.gain) for one in (giver, receiver, buyer)] == ["-0.23", "2.1", "0.27"]
+    assert month.true_up.losses == 0, "what is given away is no loss that others make good"
+    bodies = {body["household"]: body for body in month_result(rules, month)["bills"]}
+    assert (bodies["a1"]["sold_wh"], bodies["a1"]["given_wh"]) == (10_000, 7_000)
+    assert (bodies["a2"]["bought_wh"], bodies["a2"]["received_wh"]) == (7_000, 7_000)
+    worth = {home: {way: money_text(money) for way, money in bodies[home]["trades"].items()} for home in bodies}
+    assert worth["a1"] == {
+        "bought": "0", "sold": "1.9", "given": "1.33", "gifts": "1.33", "fees": "0", "rounding": "0", "due": "-0.57",
+    }  # fmt: skip
+    assert worth["a2"] == {
+        "bought": "1.33", "sold": "0", "received": "1.33", "gifts": "-1.33", "fees": "0", "rounding": "0", "due": "0",
+    }  # fmt: skip
+    assert "gifts" not in worth["b1"] and "received_wh" not in bodies["b1"], "a bill without gifts says nothing of them"
+    assert bodies["a1"]["partners"] == [
+        {"household": "a2", "bought_wh": 0, "sold_wh": 7_000, "given_wh": 7_000},
+        {"household": "b1", "bought_wh": 0, "sold_wh": 3_000},
+    ]
+
+
+def test_no_neighbour_pays_for_a_gift_and_no_receiver_pays_out_of_one() -> None:
+    """Under blocks a seller can lose by its trades; what it gave away is not among that."""
+    tariffs = {"n": document(version(energy=STEEP, export=NET)), "t": FLAT}
+    homes = {"a1": "n", "a2": "t", "b1": "t"}
+    flows = {"a1": (30_000, 0), "a2": (0, 0), "b1": (0, 0)}, {"a1": (0, 12_000), "a2": (6_000, 0), "b1": (6_000, 0)}
+    hours = list(zip((1, 2), flows, strict=True))
+    given, sold = (
+        closed(community(tariffs, homes, promise="month", fee="0", offers=offers), hours)
+        for offers in ({"a1": {"give": ["a2"]}}, {"a1": {"prefer": ["a2"]}})
+    )
+    assert sold.true_up.paid and given.true_up == sold.true_up
+    assert household(given, "b1").total == household(sold, "b1").total
+    worth = money("1.14")
+    assert household(given, "a1").use.gift_money == worth
+    assert household(given, "a1").total == household(sold, "a1").total + worth
+    assert household(given, "a2").total == household(sold, "a2").total - worth
+
+
 def test_what_rounding_leaves_is_booked() -> None:
     """0.333 kWh: 0.0999 alone, 0.06327 bought, of which a coin makes 0.06."""
     month = closed(community({"t": FLAT}, {"a1": "t", "a2": "t"}), [(12, {"a1": (0, 333), "a2": (333, 0)})])

@@ -15,7 +15,7 @@ from market.billing import CarryOver, IntervalResult, MonthSettled, close_month
 from market.billing.result import carry_over, month_result
 from market.billing.trueup import shared, true_up
 from market.settlement.interval import household_account
-from market.settlement.rules import RulesError
+from market.settlement.rules import MONTHLY_NETTING, RulesError
 from market.tariffs import exact_total, month_of
 from market.tariffs.pricing import FlatPrice, Progressive
 from market.tariffs.tariff import Metering
@@ -29,14 +29,23 @@ FEW = settings(
 COIN = 1_000_000
 
 
+def wishes(home: str) -> st.SearchStrategy[dict[str, list[str]]]:
+    others = st.permutations([one for one in HOMES if one != home])
+    return st.fixed_dictionaries({"give": others, "prefer": others | st.just([])})
+
+
 @st.composite
 def months(draw: st.DrawFn, *, promise: str | None = None, mechanism: str = "mid-market") -> Any:
-    """(rules, hours): two tariffs over four homes, and what these import and export in some hours of May."""
+    """(rules, hours): two tariffs over four homes, and what these import and export in some hours of May.
+
+    Homes give to each other and prefer each other, unless the month is netted.
+    """
     tariffs = {name: draw(documents()) for name in ("s", "t")}
     homes = {home: draw(st.sampled_from(["s", "t"])) for home in HOMES}
     asked = promise or draw(st.sampled_from(["interval", "month"]))
+    offers = {} if mechanism == MONTHLY_NETTING else {home: draw(wishes(home)) for home in HOMES}
     try:
-        rules = community(tariffs, homes, promise=asked, mechanism=mechanism)
+        rules = community(tariffs, homes, promise=asked, mechanism=mechanism, offers=offers)
     except RulesError:
         assume(False)
         raise
@@ -45,6 +54,28 @@ def months(draw: st.DrawFn, *, promise: str | None = None, mechanism: str = "mid
     flow = st.tuples(energy, st.just(0)) | st.tuples(st.just(0), energy) | st.tuples(energy, energy)
     hours = draw(st.lists(st.integers(0, 743), min_size=1, max_size=4, unique=True))
     return rules, [(hour, {home: draw(flow) for home in HOMES if draw(st.integers(0, 5))}) for hour in sorted(hours)]
+
+
+@st.composite
+def given_months(draw: st.DrawFn) -> Any:
+    """Months in which something is given, as ``months`` has them: two homes have more than they need, two need it."""
+    tariffs = {name: draw(documents()) for name in ("s", "t")}
+    offers = {home: draw(wishes(home)) for home in HOMES}
+    promise = draw(st.sampled_from(["interval", "month"]))
+    tariff_of = {home: draw(st.sampled_from(["s", "t"])) for home in HOMES}
+    try:
+        rules = community(tariffs, tariff_of, promise=promise, offers=offers)
+    except RulesError:
+        assume(False)
+        raise
+    energy = st.integers(1, 200_000)
+    hours = draw(st.lists(st.integers(0, 743), min_size=1, max_size=4, unique=True))
+    flows = [
+        (hour, {home: (0, draw(energy)) if home in ("a1", "b1") else (draw(energy), 0) for home in HOMES})
+        for hour in sorted(hours)
+    ]
+    assume(any(trade.gift for result in intervals(rules, MAY, flows) for trade in result.partners))
+    return rules, flows
 
 
 def settled(case: Any, month: Any = MAY, before: Any = None) -> tuple[list[IntervalResult], MonthSettled]:
@@ -81,10 +112,56 @@ def test_money_sums_to_zero_and_each_household_owes_its_bill(case: Any) -> None:
 
 
 @FEW
+@given(months() | given_months())
+def test_parts_add_up_and_fees_on_bills_are_the_networks_whatever_is_given(case: Any) -> None:
+    results, month = settled(case)
+    assert sum(one.use.fees for one in month.households) == -sum(
+        position.trade_money for result in results for position in result.positions
+    )
+    for one, bill in zip(month.households, month_result(case[0], month)["bills"], strict=True):
+        use, trades = one.use, bill["trades"]
+        assert use.fees >= 0 and use.given_wh <= use.sold_wh and use.received_wh <= use.bought_wh
+        gifts = trades.get("gifts", 0)
+        assert gifts == trades.get("given", 0) - trades.get("received", 0)
+        assert trades["due"] == trades["bought"] - trades["sold"] + gifts + trades["fees"] + trades["rounding"]
+        assert bill["total"] == bill["own"]["total"] + trades["due"] - bill["true_up"]
+        for way in ("received_wh", "given_wh"):
+            assert sum(neighbour.get(way, 0) for neighbour in bill["partners"]) == bill.get(way, 0)
+
+
+@FEW
+@given(given_months())
+def test_a_gift_is_between_two_homes(case: Any) -> None:
+    """The same month with its gifts paid: only giver and receiver owe anything else, and only for the gift."""
+    results, month = settled(case)
+    paid = close_month(case[0], MAY, [_paid(result) for result in results], {}, "curve")
+    assert month.true_up == paid.true_up
+    for one, same in zip(month.households, paid.households, strict=True):
+        assert (one.own, one.alone, one.use.fees) == (same.own, same.alone, same.use.fees)
+        assert one.gain_if_paid == same.gain
+        assert abs(one.total - same.total - one.use.gift_money) <= COIN
+        if not one.use.gift_money:
+            assert one.total == same.total
+
+
+def _paid(result: IntervalResult) -> IntervalResult:
+    gifts: dict[str, int] = defaultdict(int)
+    for trade in result.partners:
+        if trade.gift:
+            gifts[trade.seller] += trade.energy_wh * result.price_ticks
+            gifts[trade.buyer] -= trade.energy_wh * result.price_ticks
+    positions = [
+        structs.replace(position, trade_money=position.trade_money + gifts[position.household])
+        for position in result.positions
+    ]
+    return replace(result, positions=positions, partners=[structs.replace(t, gift=False) for t in result.partners])
+
+
+@FEW
 @given(months())
 def test_the_promise_holds_as_it_is_stated(case: Any) -> None:
     _, month = settled(case)
-    before = {one.use.member.household: one.gain - one.true_up for one in month.households}
+    before = {one.use.member.household: one.gain_if_paid - one.true_up for one in month.households}
     assert month.true_up.losses == -sum(min(0, gain) for gain in before.values())
     assert month.true_up.gains == sum(max(0, gain) for gain in before.values())
     assert month.true_up.paid == min(month.true_up.losses, month.true_up.gains)
@@ -92,21 +169,22 @@ def test_the_promise_holds_as_it_is_stated(case: Any) -> None:
     left = 0
     for one in month.households:
         was = before[one.use.member.household]
-        assert min(0, was) <= one.gain <= max(0, was), "nobody gives more than its gain or gets more than its loss"
-        left -= min(0, one.gain)
+        gain = one.gain_if_paid
+        assert min(0, was) <= gain <= max(0, was), "nobody gives more than its gain or gets more than its loss"
+        left -= min(0, gain)
     assert left == month.true_up.losses - month.true_up.paid
 
 
 @FEW
 @given(months(promise="interval"))
 def test_with_safe_limits_nobody_loses_whatever_the_months_total(case: Any) -> None:
-    """To the last fraction in unrounded bills; rounding is evened out by the true-up as far as gains go."""
+    """To the last fraction in unrounded bills, but for what it gives away; rounding is evened out by the true-up."""
     _, month = settled(case)
     for one in month.households:
         use = one.use
         own = exact_total(use.tariff, MAY, use.usage(), one.before.own)
         alone = exact_total(use.tariff, MAY, use.alone(), one.before.alone)
-        assert own - use.trade_money <= alone
+        assert own - use.trade_money - use.gift_money <= alone
 
 
 @FEW
@@ -120,6 +198,7 @@ def test_alone_is_the_bill_of_a_household_with_zero_trade(case: Any) -> None:
                 structs.replace(position, bought_wh=0, sold_wh=0, trade_money=0) for position in result.positions
             ],
             matches=[],
+            partners=[],
         )
         for result in results
     ]

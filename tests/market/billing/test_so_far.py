@@ -10,6 +10,7 @@ import pytest
 
 from market.billing import CarryOver
 from market.billing.so_far import bill_so_far
+from market.settlement.interval import PartnerTrade
 from market.tariffs import Credit, month_of
 from tests.market.billing.months import MAY, closed, community, intervals
 from tests.market.tariffs.documents import blocks, document, version
@@ -46,6 +47,35 @@ def test_every_homes_month_is_that_of_the_closing(tariff: dict[str, Any], promis
         assert (so_far.own, so_far.alone) == (one.own, one.alone)
         assert so_far.total == one.total - one.rounding_due + one.true_up
         assert so_far.gain == one.gain + one.rounding_due - one.true_up
+
+
+def test_gifts_are_in_it_from_the_household_s_own_side() -> None:
+    rules = community({"t": FLAT}, {"a1": "t", "a2": "t", "b1": "t"}, offers={"a1": {"give": ["b1"]}})
+    month = closed(rules, hours(1))
+    assert any(one.use.given_wh for one in month.households)
+    for one in month.households:
+        household = one.use.member.household
+        own = [
+            replace(
+                interval,
+                positions=[p for p in interval.positions if p.household == household],
+                matches=(),
+                partners=[
+                    PartnerTrade(
+                        t.seller if t.seller == household else "",
+                        t.buyer if t.buyer == household else "",
+                        t.energy_wh,
+                        t.gift,
+                    )
+                    for t in interval.partners
+                    if household in (t.seller, t.buyer)
+                ],
+            )
+            for interval in intervals(rules, MAY, hours(1))
+        ]
+        so_far = bill_so_far(rules, MAY, household, own, CarryOver())
+        assert so_far is not None
+        assert (so_far.use.gift_money, so_far.use.fees) == (one.use.gift_money, one.use.fees)
 
 
 def test_without_an_interval_there_is_no_month() -> None:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from market.proof.verify import check_proof
 from market.record import Record
 from market.service.proofs import proof_of
+from tests.market.proof.both import in_browser, in_python, same_checks_fail
 from tests.market.proof.mutations import mutations
 from tests.market.proof.street import HOMES, LENGTH, PUBLIC_KEY, SINCE, Chain, make_chain, payload, registers_of
 from tests.market.service.test_provable import billed
-from tests.parts import CHROMIUM_ARGUMENTS
 
 REVISED = SINCE + LENGTH
 
@@ -26,42 +23,6 @@ REVISED = SINCE + LENGTH
 @pytest.fixture(scope="module")
 def chain() -> Chain:
     return make_chain(intervals=3)
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=list(CHROMIUM_ARGUMENTS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    """The page as a person would open it: a file on their own disk, without a network."""
-    path = tmp_path / "verify.html"
-    path.write_text(files("market.proof").joinpath("verify.html").read_text(encoding="utf-8"))
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    complaints: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(path.as_uri())
-    yield page
-    assert complaints == []
-    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
-    context.close()
-
-
-def in_browser(page: Page, text: str, **options: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = page.evaluate("([text, options]) => pumasi.check(text, options)", [text, options])
-    return found
-
-
-def in_python(text: str, **options: Any) -> list[dict[str, Any]]:
-    return [vars(check) for check in check_proof(text, **options)]
 
 
 @pytest.mark.parametrize("home", range(HOMES))
@@ -78,22 +39,6 @@ def test_both_reject_any_changed_field_by_the_same_check(page: Page, chain: Chai
     cases = list(mutations(json.loads(chain.proof("household:h5", SINCE))))
     assert len(cases) > 400
     same_checks_fail(page, cases)
-
-
-def same_checks_fail(page: Page, cases: list[tuple[str, str]]) -> None:
-    for place in range(0, len(cases), 50):
-        batch = cases[place : place + 50]
-        names = page.evaluate(
-            """(texts) => texts.map((text) => {
-                const last = pumasi.check(text).at(-1);
-                return last.holds ? "" : last.name;
-            })""",
-            [text for _, text in batch],
-        )
-        for (what, text), name in zip(batch, names, strict=True):
-            expected = in_python(text)[-1]
-            assert not expected["holds"], what
-            assert name == expected["name"], what
 
 
 def test_both_say_the_same_of_a_month_and_of_one_that_was_changed(page: Page, tmp_path: Path) -> None:

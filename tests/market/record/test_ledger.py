@@ -173,7 +173,7 @@ def test_a_correction_is_not_taken_for_what_was_heard(sole: Record) -> None:
     assert heard(sole, 1800, 1, corrections=0) == [[10, None, None], [None] * 3]
 
 
-@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 151])
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 200, 251])
 def test_any_number_of_transfers_is_booked_and_counted(record: Record, count: int) -> None:
     transfers = [Transfer(f"t{i:03}", "pool", "a", i + 1, "trade") for i in range(count)]
     with record.transaction():
@@ -181,6 +181,15 @@ def test_any_number_of_transfers_is_booked_and_counted(record: Record, count: in
         record.book(closed, transfers[::3])
         record.book(closed, transfers)
     assert record.transfers(closed.number) == transfers
+
+
+@pytest.mark.parametrize("body", ['{"name":"김영희"}', ""])
+def test_a_result_comes_back_as_it_was_given_as_text_or_as_its_bytes(record: Record, body: str) -> None:
+    with record.transaction():
+        first, second = gate(record), gate(record, 900)
+        record.add_result(first, body)
+        record.add_result(second, bytearray(body.encode()))
+    assert record.result(first.number) == record.result(second.number) == body
 
 
 def test_a_correction_stands_instead_of_a_reading_and_the_newest_wins(record: Record) -> None:

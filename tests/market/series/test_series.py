@@ -44,6 +44,8 @@ HOUSEHOLD = HouseholdPoint(
     residual_money=200_000,
     alone_money=-400_000,
     revision=0,
+    received_wh=30,
+    given_wh=40,
 )
 COMMUNITY = CommunityPoint(
     start=1_468_180_800,
@@ -294,6 +296,8 @@ def test_sums_are_the_totals_of_each_span(series: Series) -> None:
     assert [total.intervals for total in found] == [0, 1, 3, 2, 0]
     assert [total.sold_wh for total in found] == [0, 0, 6, 9, 0]
     assert [total.heard for total in found] == [0, 1, 2, 2, 0]
+    assert [total.received_wh for total in found] == [0, 30, 90, 60, 0]
+    assert [total.given_wh for total in found] == [0, 40, 120, 80, 0]
     assert [total.trade_money for total in found] == [0, most, 3 * most, 2 * most, 0]
     assert [total.first for total in found] == [None, at, at + 900, at + 3600, None]
     assert found == [series.totals("h001", begin, end) for begin, end in pairwise(bounds)]
@@ -339,6 +343,16 @@ def test_every_figure_is_a_field_of_the_database() -> None:
         kind = type(point)
         assert {*field_names(kind), *tag_names(kind), "start"} == {f.name for f in fields(kind)}
         assert written([point], "rural3")[0].endswith(f" {point.start}")
+
+
+def test_points_from_before_there_were_gifts_have_none() -> None:
+    from market.series.lines import field_names, points
+
+    names = field_names(HouseholdPoint)
+    old = [None if name in ("received_wh", "given_wh") else getattr(HOUSEHOLD, name) for name in names]
+    columns = ["time", *names, "household", "length"]
+    (found,) = points(HouseholdPoint, columns, [[HOUSEHOLD.start, *old, "h001", "900"]])
+    assert found == replace(HOUSEHOLD, received_wh=0, given_wh=0)
 
 
 @pytest.mark.parametrize(

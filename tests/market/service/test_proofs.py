@@ -11,6 +11,8 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from firmware.host.community import community_document
+from firmware.host.street import load_street, with_homes
 from market.commands import main
 from market.proof.verify import check_proof
 from market.record import Record
@@ -120,6 +122,14 @@ def test_what_cannot_be_proven_is_said_in_one_line(
     stderr = capsys.readouterr().err
     assert said in stderr
     assert stderr.count("\n") == 1
+
+
+def test_a_new_store_says_that_nothing_is_settled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = Record(tmp_path)
+    record.store_document(community_document(with_homes(load_street(), 3), "c"), 0)
+    record.close()
+    assert main(["proof", "h001", "2016-07-11T11:40", "--store", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "pumasi: nothing has been settled here yet\n"
 
 
 def test_a_store_without_its_secret_proves_nothing(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -96,11 +97,12 @@ LENGTH = 21_600
 JUNE = month_of("2026-06")
 
 
-def billed(record: Record, directory: Path) -> Chain:
+def billed(record: Record, directory: Path, offers: Mapping[str, Any] = {}) -> Chain:
     """A community of five that is settled through June 2026, four times a day, and billed."""
     start = 1_780_272_000
     bodies = json.loads(json.dumps(BODIES))
     bodies["community"] |= {"timezone": "UTC", "interval_s": LENGTH}
+    bodies["offers"] |= offers
     for member in bodies["members"]:
         member["meters"][0]["since"] = start
     record.store_inputs(bodies, now=0)

@@ -37,6 +37,7 @@ def settled_under(record: Record, household: str, limits: Limits) -> list[tuple[
         if member["household"] == household:
             texts = (None if t is None else f"{t / 100_000:.5f}" for t in (limits.min_sell_ticks, limits.max_buy_ticks))
             member["offer"] = dict(zip(("min_sell_per_kwh", "max_buy_per_kwh"), texts, strict=True))
+            member["offer"] |= {"prefer": limits.prefer, "give": limits.give}
     rules = parse(split(document))
     found = []
     for gate in {gate.start: gate for gate in record.gates()}.values():

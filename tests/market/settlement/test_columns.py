@@ -32,10 +32,19 @@ Known = dict[tuple[str, int], Registers]
 
 
 @st.composite
+def named(draw: st.DrawFn, home: int, homes: int) -> dict[str, list[str]]:
+    """Whom a home prefers and gives to: nobody, mostly."""
+    others = [f"h{other}" for other in range(homes) if other != home]
+    some = st.permutations(others).flatmap(lambda names: st.integers(0, min(3, len(names))).map(lambda n: names[:n]))
+    return {} if draw(st.integers(0, 2)) else {"prefer": draw(some), "give": draw(some)}
+
+
+@st.composite
 def communities(draw: st.DrawFn, mechanism: str = "mid-market") -> tuple[Rules, Known]:
     """Homes with one to three meters, some of them new, later, silent, or with registers that fall."""
     members, known = [], {}
-    for home in range(draw(st.integers(1, 7))):
+    homes = draw(st.integers(1, 7))
+    for home in range(homes):
         meters = []
         for count in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
             name, since = f"m{home}-{count}", draw(SINCE)
@@ -54,7 +63,7 @@ def communities(draw: st.DrawFn, mechanism: str = "mid-market") -> tuple[Rules, 
             "household": f"h{home}",
             "node": draw(st.sampled_from(["root", *FEEDERS])),
             "tariff": draw(st.sampled_from([*TARIFFS])),
-            "offer": {name: price for name, price in offer.items() if price},
+            "offer": {name: price for name, price in offer.items() if price} | draw(named(home, homes)),
             "meters": meters,
         })  # fmt: skip
     body = {
@@ -68,6 +77,7 @@ def communities(draw: st.DrawFn, mechanism: str = "mid-market") -> tuple[Rules, 
     if mechanism != "mid-market":
         for member in members:
             member["tariff"] = "flat"
+            member["offer"] = {name: price for name, price in member["offer"].items() if name.endswith("_per_kwh")}
     return parse(split(body)), known
 
 
@@ -195,11 +205,11 @@ def test_what_cannot_be_is_refused_by_name(name: str, value: int, said: str) -> 
     energy = energy_columns(rules, START, known)
     owners, _ = order_columns(rules, START, energy)
     good = position_columns(rules, START, energy, owners, np.array([100]), np.array([-100 * 19_000]))
-    _check_positions(rules, START, energy, good)
+    _check_positions(rules, START, energy, good, np.array([0]))
     bad = getattr(good, name).copy()
     bad[0] = value
     with pytest.raises(SettlementError, match=f"interval {START}: h {said}"):
-        _check_positions(rules, START, energy, replace(good, **{name: bad}))
+        _check_positions(rules, START, energy, replace(good, **{name: bad}), np.array([0]))
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6))

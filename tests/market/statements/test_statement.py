@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 
+from market.billing.result import month_result
 from market.record import Record
 from market.service import months
 from market.settlement.rules import Rules
-from market.statements.figures import amount, kwh, price, with_currency
+from market.statements.figures import amount, kwh, price, price_decimals, unit, with_currency
 from market.statements.pdf import WIDTH_MM, pdf, widths_mm
 from market.statements.statement import Bar, Statement, StatementError, statement
 from market.statements.table import COLUMNS, csv_text
 from market.statements.words import LANGUAGES, words
 from market.tariffs.amounts import money, money_text
 from tests.market.billed import JUNE, MAY, settle_months
+from tests.market.billing import months as months_of
 
 Closed = tuple[Rules, dict[str, Any]]
 
@@ -78,16 +80,14 @@ def test_a_bill_in_figures(closed: Closed) -> None:
     assert bill.title == "Electricity bill, June 2026"
     assert ("Household", "김영희 (kim)") in bill.facts and ("Period", "1 June 2026 to 30 June 2026") in bill.facts
     supplier = {row.what: (row.how, money_text(row.money)) for row in bill.tables[0].rows}
-    assert supplier["Energy, 0 to 100 kWh"] == ("100 kWh × 100", "10000")
-    assert supplier["Energy, above 100 kWh"] == ("8 kWh × 300", "2400")
+    assert supplier["Energy, 0 to 100 kWh"] == ("100 kWh × ₩100.0", "10000")
+    assert supplier["Energy, above 100 kWh"] == ("8 kWh × ₩300.0", "2400")
     assert supplier["vat"] == ("10 % of 12,900 rounded to 1", "1290")
     assert supplier["Supplier’s bill"] == ("", "14190")
     trades = {row.what: (row.how, money_text(row.money)) for row in bill.tables[1].rows}
-    assert trades["Bought"] == ("72 kWh × 200", "14400")
-    assert bill.headline == ("To pay", "28,590 won")
-    assert bill.verdict == (
-        "Without your neighbours: 37,950 won to pay. The community is worth 9,360 won to you this month."
-    )
+    assert trades["Bought"] == ("72 kWh × ₩200.0", "14400")
+    assert bill.headline == ("To pay", "₩28,590")
+    assert bill.verdict == ("Without your neighbours: ₩37,950 to pay. The community is worth ₩9,360 to you this month.")
     assert bill.bars[0].parts == (("own roof", 0), ("neighbours", 72_000), ("supplier", 108_000))
     assert bill.grids[0].rows == (("박민준", "72", "0"),)
 
@@ -105,8 +105,8 @@ def test_korean_in_its_own_words(closed: Closed) -> None:
     ("losses", "paid", "said"),
     [
         (0, 0, "nobody would have lost"),
-        (500, 500, "holds in full: members’ losses of 5 won were made good out of gains of 9 won"),
-        (1200, 900, "as far as the gains go: of losses of 12 won, 9 won could be made good out of gains of 9 won"),
+        (500, 500, "holds in full: members’ losses of ₩5 were made good out of gains of ₩9"),
+        (1200, 900, "as far as the gains go: of losses of ₩12, ₩9 could be made good out of gains of ₩9"),
     ],
 )
 def test_the_bill_says_which_promise_holds(closed: Closed, losses: int, paid: int, said: str) -> None:
@@ -157,6 +157,66 @@ def test_the_csv_has_the_same_columns_in_every_language(closed: Closed) -> None:
     assert english[0] | {"section": "energy", "what": "consumption", "energy_kwh": "180"} == english[0]
 
 
+@pytest.fixture(scope="module")
+def gifts() -> Closed:
+    """a1 sells 3 of 10 kWh to b1 and gives 7 to a2, at 0.19; a2 gets 1 kWh back in the evening."""
+    flat = {"retail_per_kwh": "0.305", "feed_in_per_kwh": "0.0825"}
+    offers = {"a1": {"give": ["a2"]}, "a2": {"give": ["a1"]}}
+    rules = months_of.community({"t": flat}, {"a1": "t", "a2": "t", "b1": "t"}, offers=offers)
+    noon, evening = {"a1": (0, 10_000), "a2": (7_000, 0), "b1": (5_000, 0)}, {"a1": (1_000, 0), "a2": (0, 1_000)}
+    return rules, month_result(rules, months_of.closed(rules, [(12, noon), (20, evening)]))
+
+
+def test_a_gift_stands_on_both_bills_with_what_it_is_worth(gifts: Closed) -> None:
+    giver, receiver = (made(gifts, home) for home in ("a1", "a2"))
+    assert [(row.what, row.how, money_text(row.money)) for row in giver.tables[1].rows] == [
+        ("Bought", "1 kWh × 19.00\u00a0ct", "0.19"),
+        ("Gifts from neighbours", "of it 1 kWh × 19.00\u00a0ct, for nothing", "-0.19"),
+        ("Sold", "10 kWh × 19.00\u00a0ct", "-1.9"),
+        ("Gifts to neighbours", "of it 7 kWh × 19.00\u00a0ct, for nothing", "1.33"),
+        ("Trades", "", "-0.57"),
+    ]
+    assert giver.verdict.startswith("Without your neighbours: €0.52 to receive. The community is worth €0.05 to you")
+    assert giver.verdict.endswith(
+        "This counts gifts from neighbours, worth €0.19. This counts your gifts to neighbours, worth €1.33."
+    )
+    said = dict(giver.texts)["Gifts"]
+    assert said[0].startswith("Given to you by neighbours: 1 kWh, worth €0.19")
+    assert said[1].startswith("Given to neighbours: 7 kWh, worth €1.33")
+    assert giver.grids[0].heads[1:] == ("bought kWh", "sold kWh", "received kWh", "given kWh")
+    assert giver.grids[0].rows == (("a2", "1", "7", "1", "7"), ("b1", "0", "3", "0", "0"))
+    assert ("Gifts from neighbours", "-1.33") in [(row.what, money_text(row.money)) for row in receiver.tables[1].rows]
+    assert all("gift" not in text.casefold() for _, texts in made(gifts, "b1").texts for text in texts)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_bill_with_gifts_adds_up_in_the_csv_and_has_a_pdf(gifts: Closed, language: str) -> None:
+    found = rows(gifts, "a1", language)
+    amounts = [Decimal(row["amount"]) for row in found if row["section"] == "trades"]
+    assert sum(amounts[:-1]) == amounts[-1]
+    energy = {row["what"]: row["energy_kwh"] for row in found if row["section"] == "energy"}
+    assert (energy["sold"], energy["given"], energy["received"]) == ("10", "7", "1")
+    given = [row for row in found if row["section"] == "partner" and row["how"] in ("given", "received")]
+    assert [(row["what"], row["how"], row["energy_kwh"]) for row in given] == [
+        ("a2", "received", "1"), ("a2", "given", "7"),
+    ]  # fmt: skip
+    assert pdf(made(gifts, "a1", language)).startswith(b"%PDF-")
+
+
+def test_who_gave_more_than_it_gained_is_told_so(gifts: Closed) -> None:
+    """Alone 0.825 from the supplier; sold for 1.90, of which 1.33 was given away."""
+    rules = gifts[0]
+    noon = {"a1": (0, 10_000), "a2": (7_000, 0), "b1": (5_000, 0)}
+    only = rules, month_result(rules, months_of.closed(rules, [(12, noon)]))
+    assert made(only, "a1").verdict == (
+        "Without your neighbours: €0.82 to receive. Had every gift been paid for, the community would be worth €1.08 to"
+        " you this month; you gave neighbours energy worth €1.33."
+    )
+    result = only[1] | {"promise": only[1]["promise"] | {"losses": 2, "paid": 1}}
+    bill = statement(rules, result, "a1", "en", revision=0, closed_at=0)
+    assert "€0.00 of it is yours" in dict(bill.texts)["The promise"][1], "a gift is no loss"
+
+
 def test_who_was_no_member_has_no_bill(closed: Closed) -> None:
     with pytest.raises(StatementError, match="household nobody is not in the community street"):
         made(closed, "nobody")
@@ -167,13 +227,30 @@ def test_who_was_no_member_has_no_bill(closed: Closed) -> None:
 
 
 def test_figures_as_people_read_them() -> None:
-    assert amount(money("1234567.5"), "EUR") == "1,234,567.50" and amount(money("-4697.5"), "KRW") == "–4,697.5"
+    assert amount(money("1234567.5"), "EUR") == "1,234,567.50" and amount(money("-4697.5"), "KRW") == "−4,697.5"
     assert amount(money("0.063275"), "EUR") == "0.063275"
-    assert (
-        with_currency(money("28370"), "KRW", "ko") == "28,370원"
-        and with_currency(money("3"), "CHF", "en") == "3.00 CHF"
-    )
-    assert kwh(1_234_500) == "1,234.5" and kwh(-20) == "–0.02" and price(-400) == "–0.004"
+    assert kwh(1_234_500) == "1,234.5" and kwh(-20) == "−0.02"
+
+
+@pytest.mark.parametrize(
+    ("code", "language", "written", "unit_written", "a_price", "several"),
+    [
+        ("EUR", "en", "−€1,203.00", "€", "19.0 ct", ["19.00 ct", "8.25 ct", "−0.40 ct"]),
+        ("CHF", "en", "−CHF 1,203.00", "CHF", "19.0 Rp.", ["19.00 Rp.", "8.25 Rp.", "−0.40 Rp."]),
+        ("KRW", "en", "−₩1,203", "₩", "₩0.19", ["₩0.1900", "₩0.0825", "−₩0.0040"]),
+        ("KRW", "ko", "−1,203원", "원", "0.19원", ["0.1900원", "0.0825원", "−0.0040원"]),
+        ("SEK", "ko", "−SEK 1,203.00", "SEK", "SEK 0.19", ["SEK 0.1900", "SEK 0.0825", "−SEK 0.0040"]),
+    ],
+)
+def test_money_and_prices_as_on_every_page(
+    code: str, language: str, written: str, unit_written: str, a_price: str, several: list[str]
+) -> None:
+    """All prices of a page have as many decimals as the finest of them needs."""
+    assert with_currency(money("-1203"), code, language).replace("\u00a0", " ") == written
+    assert unit(code, language) == unit_written
+    for prices, said in (([19_000], [a_price]), ([19_000, 8_250, -400], several)):
+        decimals = price_decimals(prices, code)
+        assert [price(one, code, language, decimals).replace("\u00a0", " ") for one in prices] == said
 
 
 def test_the_fonts_are_free_and_small() -> None:
