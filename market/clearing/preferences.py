@@ -12,6 +12,7 @@ subject to  pool energy + energy in pairs <= Q per order                        
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,9 +75,8 @@ class Preferred:
     dual: Ints
 
 
-def ways(network: Network, start: int, end: int) -> tuple[list[int], list[int]]:
-    """Nodes whose edges the way goes up, and down."""
-    parent = network.parent.tolist()
+def ways(parent: Sequence[int], start: int, end: int) -> tuple[list[int], list[int]]:
+    """Nodes whose edges the way from one node to another goes up, and down; ``parent`` is over nodes."""
     above = [start]
     while parent[above[-1]] >= 0:
         above.append(parent[above[-1]])
@@ -118,9 +118,9 @@ def clear_preferred(book: Book, network: Network, pairs: Pairs) -> Preferred:
 
 def _gain(book: Book, network: Network, pairs: Pairs) -> Ints:
     """What one Wh in each pair is worth: limits and bonus less the fees of its way [ticks]."""
-    fees = []
+    fees, parent = [], network.parent.tolist()
     for seller, buyer in zip(pairs.seller.tolist(), pairs.buyer.tolist(), strict=True):
-        up, down = ways(network, int(book.node[seller]), int(book.node[buyer]))
+        up, down = ways(parent, int(book.node[seller]), int(book.node[buyer]))
         fees.append(int(network.fee_ticks[up].sum() + network.fee_down_ticks[down].sum()))
     worth: Ints = book.price_ticks[pairs.buyer] - book.price_ticks[pairs.seller] + pairs.bonus_ticks
     return worth - np.array(fees, np.int64)
@@ -133,9 +133,10 @@ def _pool(book: Book, network: Network, pairs: Pairs, pair_wh: Ints) -> Clearing
     np.subtract.at(energy, pairs.buyer, pair_wh)
     shape = (book.intervals, network.nodes)
     up, down = (np.broadcast_to(limit, shape).copy() for limit in (network.limit_wh, network.limit_down_wh))
+    parent = network.parent.tolist()
     for seller, buyer, wh in zip(pairs.seller.tolist(), pairs.buyer.tolist(), pair_wh.tolist(), strict=True):
         interval = int(book.interval[seller])
-        rising, sinking = ways(network, int(book.node[seller]), int(book.node[buyer]))
+        rising, sinking = ways(parent, int(book.node[seller]), int(book.node[buyer]))
         for limit, nodes in ((up, rising), (down, sinking)):
             limit[interval, nodes] = np.where(limit[interval, nodes] < 0, -1, limit[interval, nodes] - wh)
     rest = Book(book.interval, book.node, book.sell, book.price_ticks, energy, id=book.id, intervals=book.intervals)
@@ -161,10 +162,10 @@ class _Model:
         self._room = [*book.energy_wh[self.orders].tolist(), *limits[0].tolist(), *limits[1].tolist()]
         up_row, down_row = len(orders), len(orders) + network.nodes
         self._columns: list[tuple[int, list[int], dict[int, int]]] = []
-        gain = _gain(book, network, pairs)
+        gain, parent = _gain(book, network, pairs), network.parent.tolist()
         for at in mine:
             seller, buyer = int(pairs.seller[at]), int(pairs.buyer[at])
-            rising, sinking = ways(network, int(book.node[seller]), int(book.node[buyer]))
+            rising, sinking = ways(parent, int(book.node[seller]), int(book.node[buyer]))
             rows = [place[seller], place[buyer], *(up_row + n for n in rising), *(down_row + n for n in sinking)]
             self._columns.append((int(gain[at]), rows, {}))
         for at, row in enumerate(self.orders.tolist()):
@@ -235,9 +236,10 @@ def verify_preferred(book: Book, network: Network, result: Preferred) -> list[st
     np.add.at(primal, book.interval, np.where(book.sell, -1, 1) * book.price_ticks * pool)
     for flow, fee in ((up, network.fee_ticks), (down, network.fee_down_ticks)):
         primal -= (flow * fee)[:, edges].sum(axis=1)
+    parent = network.parent.tolist()
     for at in range(wh.size):
         seller, buyer, interval = int(pairs.seller[at]), int(pairs.buyer[at]), int(book.interval[pairs.seller[at]])
-        rising, sinking = ways(network, int(book.node[seller]), int(book.node[buyer]))
+        rising, sinking = ways(parent, int(book.node[seller]), int(book.node[buyer]))
         up[interval, rising] += wh[at]
         down[interval, sinking] += wh[at]
         gain = int(book.price_ticks[buyer] - book.price_ticks[seller] + pairs.bonus_ticks[at])

@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from market.clearing.clear import Solver
+from market.clearing.frame import fitting_tree
 from market.clearing.preferences import ways
 from market.clearing.problem import Book, Flags, Ints, Network
 from market.clearing.remainder import split
 from market.mechanisms.outcome import Outcome, by_interval, own_welfare
-from market.mechanisms.posted import accepts, trade_at
+from market.mechanisms.posted import accepts, posted_book, trade_at
 
 Named = Mapping[int, Sequence[int | None]]
 """By an order's row: the rows of the orders it names, first choice first; None where that home has none."""
@@ -72,6 +73,8 @@ def trade_with_partners(
     trades = partner_trades(book, network, price_ticks, wishes)
     if not trades.energy_wh.size:
         return trade_at("mid-market", book, network, price_ticks, solver), trades
+    # The market is asked of the rest alone: the whole must be within the bounds, too.
+    fitting_tree(posted_book(book, network, price_ticks), network)
     traded_wh = trades.traded_wh(book.orders)
     market = trade_at("mid-market", without(book, traded_wh), network, price_ticks, solver)
     accepted_wh = market.accepted_wh + traded_wh
@@ -169,13 +172,14 @@ def _in_columns(book: Book, network: Network, trades: Mapping[tuple[bool, int, i
         (key for key, energy_wh in trades.items() if energy_wh),
         key=lambda key: (not key[0], int(book.interval[key[1]]), int(rank[key[1]]), int(rank[key[2]])),
     )
-    fees = {way: _fee(network, *way) for way in {(int(node[seller]), int(node[buyer])) for _, seller, buyer in keys}}
+    parent = network.parent.tolist()
+    over = {(int(node[seller]), int(node[buyer])) for _, seller, buyer in keys}
+    fees = {way: _fee(network, *ways(parent, *way)) for way in over}
     columns = [(*key, trades[key], fees[int(node[key[1]]), int(node[key[2]])]) for key in keys]
     gift, seller, buyer, energy_wh, fee_ticks = np.array(columns, np.int64).reshape(-1, 5).T
     return PartnerTrades(seller, buyer, energy_wh, gift.astype(bool), fee_ticks)
 
 
-def _fee(network: Network, start: int, end: int) -> int:
-    """The fees of the way from one node to another [ticks]."""
-    rising, sinking = ways(network, start, end)
+def _fee(network: Network, rising: list[int], sinking: list[int]) -> int:
+    """The fees of a way up and down the tree [ticks]."""
     return int(network.fee_ticks[rising].sum() + network.fee_down_ticks[sinking].sum())

@@ -182,7 +182,7 @@ def transfers_to(
         due = {(posting.account, posting.reason): posting.money for posting in postings}
         for key, money in booked.items():
             due[key] = due.get(key, 0) - money
-        postings = [Posting(*key, money) for key, money in due.items() if money]
+        postings = [Posting(*key, money) for key, money in due.items()]
     names = transfer_ids(community, gate, map(_KEY, postings))
     moves = [
         Transfer(name, POOL, due.account, due.money, due.reason)

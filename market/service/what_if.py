@@ -244,7 +244,9 @@ def _cleared(asked: Sequence[_Asked]) -> list[Outcome]:
 def _wishes(asked: Sequence[_Asked], sizes: Sequence[int]) -> Wishes:
     """Whom the orders of all intervals name; the household whom it would name."""
     member, members = asked[0].member, asked[0].rules.members
-    naming = [*(one for one in asked[0].rules.naming if one.household != member.household), member]
+    naming = [one for one in asked[0].rules.naming if one.household != member.household]
+    if member.prefer or member.give:
+        naming.append(member)
     give: dict[int, Sequence[int | None]] = {}
     prefer: dict[int, Sequence[int | None]] = {}
     for one, first in zip(asked, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True):

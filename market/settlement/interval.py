@@ -1,7 +1,7 @@
 """One interval, from energy to money: book, mechanism, positions, postings.
 
 ``settle`` is a pure function of the rules and the registers. The market and ``replay`` call it, so that what was
-booked can be derived again by anyone; ``audit`` derives it by ``households`` instead.
+booked can be derived again by anyone; ``audit`` derives orders and positions by ``households`` instead.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
-    """Who traded with whom: informational, never booked."""
+    """Who traded with whom, partners first: informational, but for partners, whose money follows from it."""
 
     seller: str
     buyer: str

@@ -14,6 +14,9 @@ def wishes_of(naming: Iterable[Member], households: Sequence[str], first: int = 
     ``naming`` are the members who name anybody; ``households`` is over the interval's orders, ``first`` the row of the
     first of them in the book.
     """
+    naming = list(naming)
+    if not naming:
+        return Wishes({}, {})
     row = {household: first + place for place, household in enumerate(households)}
     present = [member for member in naming if member.household in row]
     return Wishes(

@@ -172,6 +172,8 @@ def parse(bodies: Mapping[str, Any]) -> Rules:
         except (KeyError, TypeError, ValueError) as error:
             raise RulesError(f"tariffs: {name}: {_missing(error)}") from None
     nodes, network = _network(bodies["network"], _grid_fees(community.get("grid"), tariffs))
+    members = _members(bodies["members"], bodies["offers"], tariffs, nodes, interval_s)
+    _check_named(members, community["mechanism"])
     return Rules(
         community=community["community"],
         currency=community["currency"],
@@ -184,9 +186,7 @@ def parse(bodies: Mapping[str, Any]) -> Rules:
         tariffs=tariffs,
         nodes=nodes,
         network=network,
-        members=_named(
-            _members(bodies["members"], bodies["offers"], tariffs, nodes, interval_s), community["mechanism"]
-        ),
+        members=members,
     )
 
 
@@ -334,8 +334,8 @@ def _members(
     return tuple(members[household] for household in sorted(members))
 
 
-def _named(members: tuple[Member, ...], mechanism: str) -> tuple[Member, ...]:
-    """The members, all of whose partners are members too."""
+def _check_named(members: Sequence[Member], mechanism: str) -> None:
+    """Whom members prefer or give to are members too."""
     known = {member.household for member in members}
     for member in members:
         for what, names in (("prefer", member.prefer), ("give", member.give)):
@@ -349,7 +349,6 @@ def _named(members: tuple[Member, ...], mechanism: str) -> tuple[Member, ...]:
                     raise RulesError(f"{where}: {name} is no member")
                 if name in names[:place]:
                     raise RulesError(f"{where}: {name} stands twice")
-    return members
 
 
 def _meter(body: Mapping[str, Any], interval_s: int) -> Meter:

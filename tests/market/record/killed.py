@@ -104,9 +104,9 @@ def count_points(at: int) -> Callable[[], int]:
 
     insert, commit = SqliteDatabase.insert, Database.commit
 
-    def insert_here(*arguments: Any) -> int:
+    def insert_here(*arguments: Any, **alike: Any) -> int:
         here()
-        return insert(*arguments)
+        return insert(*arguments, **alike)
 
     def commit_here(database: Database) -> None:
         here()

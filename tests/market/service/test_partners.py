@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from market.clearing.problem import ENERGY_BOUND_WH, Book, Network
+from market.clearing.problem import ENERGY_BOUND_WH, Book, Network, ProblemError
 from market.mechanisms import partners as mechanism
 from market.record import Record
 from market.record.rows import FINAL
@@ -189,14 +189,28 @@ def test_the_same_energy_under_any_solver(record: Record) -> None:
 
 
 def test_what_is_given_is_bounded_by_what_is_there() -> None:
-    """Energies at the bound of an order: sums and products stay exact."""
+    """Energies at the bound of an order are shared exactly."""
     most = ENERGY_BOUND_WH - 1
-    book = Book(np.zeros(3, int), np.zeros(3, int), np.array([True, True, False]), np.array([0, 0, 40_000]),
-                np.array([most, most, most]), id=np.arange(3), intervals=1)  # fmt: skip
     network = Network(np.array([-1]), np.array([-1]), np.array([0]))
+    sell, limit = np.array([True, True, False]), np.array([0, 0, 40_000])
+    book = Book(np.zeros(3, int), np.zeros(3, int), sell, limit, np.full(3, most), id=np.arange(3), intervals=1)
     trades = mechanism.partner_trades(book, network, np.array([19_000]), mechanism.Wishes({0: [2], 1: [2]}, {}))
     assert int(trades.energy_wh.sum()) == most
     assert abs(int(trades.energy_wh[0] - trades.energy_wh[1])) <= 1
+
+
+def test_an_interval_beyond_the_bounds_is_refused_also_where_partners_trade_it_all() -> None:
+    homes = 4_000
+    sell = np.arange(homes) < homes // 2
+    book = Book(
+        np.zeros(homes, int), np.zeros(homes, int), sell, np.where(sell, 0, 2**29), np.full(homes, ENERGY_BOUND_WH - 1),
+        id=np.arange(homes), intervals=1,
+    )  # fmt: skip
+    network = Network(np.array([-1]), np.array([-1]), np.array([0]))
+    gifts = {row: [row + homes // 2] for row in range(homes // 2)}
+    for wishes in (mechanism.Wishes({}, {}), mechanism.Wishes(gifts, {})):
+        with pytest.raises(ProblemError, match=r"interval 0: .* ticks reaches"):
+            mechanism.trade_with_partners(book, network, np.array([2**28]), wishes)
 
 
 def test_who_leaves_is_no_longer_named(tmp_path: Path) -> None:
