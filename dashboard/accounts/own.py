@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from dashboard import access
 from dashboard.access import ALL_SCOPES, Problem, Visitor, own_session, signed_in
-from dashboard.accounts import passkeys, passwords, people, sessions, tokens
+from dashboard.accounts import Accounts, passkeys, passwords, people, sessions, tokens
 from dashboard.accounts.actions import Entry
 from dashboard.accounts.database import AccountsError
 from dashboard.accounts.entry import (
@@ -28,8 +28,10 @@ from dashboard.accounts.entry import (
 )
 from dashboard.accounts.limits import Limits
 from dashboard.accounts.passkeys import Challenges, Passkey
-from dashboard.accounts.people import Role
+from dashboard.accounts.people import Account, Role
+from dashboard.household.storing import take_out
 from dashboard.site import Site
+from market.record import RecordError
 
 Number = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 Own = Annotated[Visitor, Depends(own_session)]
@@ -102,9 +104,7 @@ class TokenView:
 
 def view(site: Site, visitor: Visitor) -> AccountView:
     accounts = site.accounts
-    assert visitor.account is not None
-    account = accounts.account(visitor.account)
-    assert account is not None
+    account = own_account(accounts, visitor)
     looks = [] if account.household is None else accounts.looks_at(account.household, LOOKS_SHOWN)
     return AccountView(
         name=account.name,
@@ -125,6 +125,13 @@ def view(site: Site, visitor: Visitor) -> AccountView:
         scopes=[scope for scope in ALL_SCOPES if scope in access.scopes_of(account)],
         looks=[_look(entry) for entry in looks],
     )
+
+
+def own_account(accounts: Accounts, visitor: Visitor) -> Account:
+    assert visitor.account is not None
+    account = accounts.account(visitor.account)
+    assert account is not None
+    return account
 
 
 def _look(entry: Entry) -> Look:
@@ -286,9 +293,16 @@ def router(site: Site, challenges: Challenges) -> APIRouter:
     def choose_shown(
         request: Request, visitor: Own, shown: Annotated[str, Form(pattern="^(yes|no)$")] = "no"
     ) -> Response:
-        """Whether neighbours who agree to it too see the household's name."""
-        assert visitor.account is not None
-        people.set_shown(accounts.db, visitor.account, shown == "yes")
+        """Whether neighbours who agree to it too see the household's name; who does not is named in no offer."""
+        account = own_account(accounts, visitor)
+        people.set_shown(accounts.db, account.account, shown == "yes")
+        if shown == "no" and account.household is not None:
+            try:
+                take_out(site, visitor, account.household)
+            except (Problem, RecordError):
+                # Neither is done: the page still offers to withdraw.
+                people.set_shown(accounts.db, account.account, account.shown)
+                raise
         return back()
 
     @routes.post("/account/erase", response_class=RedirectResponse, status_code=303)
@@ -306,6 +320,11 @@ def router(site: Site, challenges: Challenges) -> APIRouter:
                 return page(request, visitor, "wrong-password")
         if people.is_last_operator(accounts.db, visitor.account):
             return page(request, visitor, "last-operator")
+        account = own_account(accounts, visitor)
+        if account.household is not None and account.shown:
+            others = [one for one in accounts.of_household(account.household) if one.account != account.account]
+            if not others or not all(one.shown for one in others):
+                take_out(site, visitor, account.household)
         accounts.remove(visitor.account)
         answer = RedirectResponse("/", 303)
         access.close_session(request, answer)

@@ -17,33 +17,38 @@ MOST = 8
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A home by the id that offers name it by, and as it is called before this household."""
+    """A home by the id that offers name it by, and as it is called before this household.
+
+    ``prefer`` and ``give``: whether it may stand in that list; without a name only where it stands already.
+    """
 
     household: str
     neighbour: Neighbour
+    prefer: bool
+    give: bool
 
 
 def choices(home: Home) -> list[Choice]:
     """By name; those without one, which were chosen before, come last."""
-    neighbours, chosen = Neighbours(home), {*home.member.prefer, *home.member.give}
-    ids = (member.household for member in home.rules.members)
-    found = [
-        Choice(one, neighbours.of(one))
-        for one in ids
-        if one != home.household and (one in chosen or neighbours.may_see(one))
-    ]
+    neighbours, stands = Neighbours(home), home.member
+    found = []
+    for one in (member.household for member in home.rules.members):
+        seen = one != home.household and neighbours.may_see(one)
+        prefer, give = (seen or one in names for names in (stands.prefer, stands.give))
+        if prefer or give:
+            found.append(Choice(one, neighbours.of(one), prefer, give))
     return sorted(found, key=lambda one: (one.neighbour.name is None, one.neighbour.name or one.neighbour.alias))
 
 
-def check_named(home: Home, wanted: Limits, stored: Collection[str]) -> None:
-    """Raises Problem for what may not stand in the household's offer; ``stored`` are homes that stand there already.
+def check_named(home: Home, wanted: Limits, prefer: Collection[str], give: Collection[str]) -> None:
+    """Raises Problem for what may not stand in the household's offer; each list may keep who stands in it already.
 
     A home that the household may not know of is refused as one that does not exist.
     """
     if (wanted.prefer or wanted.give) and home.rules.mechanism == MONTHLY_NETTING:
         raise Problem(409, "no-partners", "this community nets whole months: none can trade first, nor be given to")
     neighbours = Neighbours(home)
-    for what, names in (("prefer", wanted.prefer), ("give", wanted.give)):
+    for what, names, stored in (("prefer", wanted.prefer, prefer), ("give", wanted.give, give)):
         if home.household in names:
             raise Problem(422, "own-home", f"{what}: the household names itself")
         for place, name in enumerate(names):

@@ -56,8 +56,9 @@ _IN_ORDER: Sequence[Trade] = ("gift", "preferred", "market")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """With whom; told, never booked. ``trade`` says in which round: gifts go first, then preferred partners, then all.
+    """With whom: informational, but for partners' trades, whose money follows from them.
 
+    ``trade`` says in which round: gifts go first, then preferred partners, then all.
     ``price_ticks`` is what the seller got for a kWh: nothing for a gift.
     """
 
@@ -67,18 +68,6 @@ class Match:
     trade: Trade
     price_ticks: int
     way: Way | None
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """Both objectives of the whole community's clearing [Wh x tick]; a gap of 0 proves that no better one exists.
-
-    What partners traded before is not in it.
-    """
-
-    primal: int
-    dual: int
-    gap: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +106,8 @@ class IntervalView:
     """The newest revision of ``[start, end)`` [epoch s], money in 1e-8 of the currency; received positive.
 
     ``order`` is None where nothing was offered, ``prices`` the posted price and the tariff's. ``fees_money`` is
-    what it paid the network; ``partners_first``: some homes, these or others, traded as partners before the market.
+    what it paid the network. ``certificate_gap`` [Wh x tick] of 0 proves that no better clearing exists; both sums it
+    is the difference of stay with operators and auditors: where few traded they tell how much others did.
     """
 
     household: str
@@ -145,8 +135,7 @@ class IntervalView:
     own_max_buy_ticks: int | None
     matches: Sequence[Match]
     fees_money: int
-    partners_first: bool
-    certificate: Certificate
+    certificate_gap: int
     witness: Witness | None
     trade_money: int
     residual_money: int
@@ -203,8 +192,7 @@ def interval_view(home: Home, start: int) -> IntervalView:
         matches=matches,
         # What the ledger has beyond the posted price are network fees.
         fees_money=paid_wh * result["price_ticks"] - money["trade_money"],
-        partners_first=bool(result.get("partners")),
-        certificate=Certificate(**result["certificate"]),
+        certificate_gap=result["certificate"]["gap"],
         witness=_witness(result, rules.nodes[member.node]),
         saved_money=money["trade_money"] + money["residual_money"] - money["alone_money"],
         transfers=transfers,

@@ -16,15 +16,14 @@ from dashboard.household.choosing import Choice, check_named, choices
 from dashboard.household.home import NEWEST, Home
 from dashboard.household.prices import Prices, Step
 from dashboard.household.spans import span_of
+from dashboard.household.storing import Document, store_changed
 from market.mechanisms.partners import limited
-from market.record import ChangedMeanwhileError, Record
+from market.record import Record
 from market.service.what_if import Interval, Limits, Outcome, WhatIfError, latest_week, what_if
 from market.units import decimal_text, ticks
 
 WAIT_S = 10.0
 """A week is worked out for one reader at a time; so long others wait."""
-TRIES = 5
-"""How often a change is made anew when somebody else's came in between."""
 _asking = Lock()
 _PRICE = re.compile(r"[0-9]{1,7}(?:[.,][0-9]{1,5})?")
 
@@ -121,7 +120,7 @@ def offer_view(home: Home, prices: Prices) -> OfferView:
 
 def what_if_view(home: Home, limits: Limits) -> WhatIfView:
     """The last seven settled days under these limits. Raises Problem."""
-    check_named(home, limits, {*home.member.prefer, *home.member.give})
+    check_named(home, limits, home.member.prefer, home.member.give)
     record = home.site.record.read()
     gate = record.last_gate()
     if gate is None:
@@ -178,27 +177,18 @@ def store(home: Home, visitor: Visitor, limits: Limits, version: int) -> None:
     ``version`` is that of the offers the visitor saw. Raises Problem when the household's offer changed since, was
     never that, or names whom it may not; RecordError.
     """
-    site, household = home.site, home.household
-    body = _body(limits)
-    with site.writer() as record:
-        for _ in range(TRIES):
-            seen = record.inputs_version()
-            _check_unchanged(record, household, version)
-            document = record.document()
-            for member in document["members"]:
-                if member["household"] == household:
-                    check_named(home, limits, _named(member["offer"]))
-                    member["offer"] = body
-            try:
-                stored = record.store_document(
-                    document, int(site.clock()), visitor.account or "", keep_meters=True, seen=seen
-                )
-            except ChangedMeanwhileError:
-                continue
-            if stored:
-                site.accounts.log(visitor, "offer", _told(body), household)
-            return
-    raise Problem(409, "busy", "others are changing the community right now; try again")
+    household, body = home.household, _body(limits)
+
+    def change(record: Record, document: Document) -> None:
+        _check_unchanged(record, household, version)
+        for member in document["members"]:
+            if member["household"] == household:
+                stands = member.get("offer", {})
+                check_named(home, limits, stands.get("prefer", ()), stands.get("give", ()))
+                member["offer"] = body
+
+    if store_changed(home.site, visitor, change):
+        home.site.accounts.log(visitor, "offer", _told(body), household)
 
 
 def _body(limits: Limits) -> dict[str, Any]:
@@ -209,10 +199,6 @@ def _body(limits: Limits) -> dict[str, Any]:
         "max_buy_per_kwh": None if limits.max_buy_ticks is None else decimal_text(limits.max_buy_ticks),
         **{what: names for what, names in named.items() if names},
     }
-
-
-def _named(body: Mapping[str, Any]) -> set[str]:
-    return {*body.get("prefer", ()), *body.get("give", ())}
 
 
 def _told(body: Mapping[str, Any]) -> str:

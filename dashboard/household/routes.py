@@ -240,8 +240,9 @@ def _offer(routes: APIRouter, site: Site, prices: Prices) -> None:
     ) -> HTMLResponse:
         """The offer as it stands, with the homes that were chosen from the page's lists."""
         view = offer_view(home, prices)
-        known = {one.household for one in view.choices}
-        chosen = (tuple(one for one in names if one in known) for names in named(home, prefer, give))
+        known = ({one.household for one in view.choices if getattr(one, what)} for what in ("prefer", "give"))
+        wanted = zip(named(home, prefer, give), known, strict=True)
+        chosen = (tuple(one for one in names if one in listed) for names, listed in wanted)
         stands = Limits(view.min_sell_ticks, view.max_buy_ticks, *chosen)
         return page(request, visitor, view, stands, status=problem.status, problem=problem)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dashboard.bills import disputes
+from dashboard.household.home import NEWEST
 from dashboard.operator.auditing import audit_view
 from dashboard.operator.background import Background
 from dashboard.operator.meters import CLOSABLE_S, every_meter
@@ -119,14 +120,15 @@ def _market(settled: int, now: int, length: int) -> list[Item]:
 def _waiting(record: Record, last: Gate | None, length: int) -> list[Item]:
     """What is stored and has changed nothing yet: corrections the market has not settled, offers for a later interval.
 
-    A market that runs settles corrections at once; where no further interval comes, an offer waits for ever.
+    A correction also waits where running its interval again failed; where no further interval comes, an offer waits
+    for ever.
     """
     if last is None:
         return []
     corrections = record.newest_corrections(CORRECTIONS_BOUND, estimated=False)
     gates = [(one, record.newest_gate(one.start, one.length)) for one in corrections]
     unsettled = sum(gate is not None and gate.corrections < one.number for one, gate in gates)
-    stored, applied = record.input_versions(2**62)["offers"], record.input_versions(last.start)["offers"]
+    stored, applied = record.input_versions(NEWEST)["offers"], record.input_versions(last.start)["offers"]
     if stored == applied:
         offers = 0
     else:

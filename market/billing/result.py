@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -77,13 +77,13 @@ def _bill(month: HouseholdMonth) -> dict[str, Any]:
         "consumption_wh": use.consumption_wh,
         "bought_wh": use.bought_wh,
         "sold_wh": use.sold_wh,
-        **_any(received_wh=use.received_wh, given_wh=use.given_wh),
+        **_gifts_wh((use.received_wh, use.given_wh)),
         "own": _lines(month.own),
         "alone": _lines(month.alone),
         "trades": {
             "bought": use.bought_at_price,
             "sold": use.sold_at_price,
-            **_any(received=use.received_at_price, given=use.given_at_price, gifts=use.gift_money),
+            **_gifts(use),
             "fees": use.fees,
             "rounding": month.rounding_due,
             "due": month.trades_due,
@@ -93,20 +93,30 @@ def _bill(month: HouseholdMonth) -> dict[str, Any]:
         "gain": month.gain,
         "credits": {"before": _carry_over(month.before), "after": _carry_over(month.after)},
         "partners": [
-            {"household": partner, "bought_wh": bought_wh, "sold_wh": sold_wh, **_gifts(use, partner)}
+            {
+                "household": partner,
+                "bought_wh": bought_wh,
+                "sold_wh": sold_wh,
+                **_gifts_wh(use.gifts.get(partner, (0, 0))),
+            }
             for partner, (bought_wh, sold_wh) in sorted(use.partners.items())
         ],
     }
 
 
-def _gifts(use: HouseholdUse, neighbour: str) -> dict[str, int]:
-    received_wh, given_wh = use.gifts.get(neighbour, (0, 0))
-    return _any(received_wh=received_wh, given_wh=given_wh)
-
-
-def _any(**figures: int) -> dict[str, int]:
+def _gifts_wh(energies_wh: Sequence[int]) -> dict[str, int]:
     """A bill without gifts does not speak of them."""
-    return {name: figure for name, figure in figures.items() if figure}
+    return {name: wh for name, wh in zip(("received_wh", "given_wh"), energies_wh, strict=True) if wh}
+
+
+def _gifts(use: HouseholdUse) -> dict[str, int]:
+    """What they are worth stands wherever their energy does, at a price of 0 too."""
+    found = {}
+    if use.received_wh:
+        found["received"] = use.received_at_price
+    if use.given_wh:
+        found["given"] = use.given_at_price
+    return found | {"gifts": use.gift_money} if found else {}
 
 
 def _lines(made: Bill) -> dict[str, Any]:

@@ -663,7 +663,7 @@ def _paid(entry: dict[str, Any], texts: dict[str, dict[str, Any]]) -> Check:
 
 BILLED = ("own", "alone", "trades", "true_up", "total", "gain")
 GIFTS = ("given", "received", "gifts")
-"""What a bill's trades have where there were any: their energy at the posted prices, and given less received."""
+"""What a bill's trades have only where there were any: their worth at the posted prices, and given less received."""
 
 
 def _billed(entry: dict[str, Any], texts: dict[str, dict[str, Any]]) -> Check:
@@ -686,13 +686,12 @@ def _billed(entry: dict[str, Any], texts: dict[str, dict[str, Any]]) -> Check:
         _fail("bill", "A bill has trades.")
     due, true_up = _figure(bill["trades"].get("due"), "due"), _figure(bill["true_up"], "true_up")
     total, gain = _figure(bill["total"], "total"), _figure(bill["gain"], "gain")
-    if set(GIFTS) & set(bill["trades"]):
-        given, received, gifts = (_figure(bill["trades"].get(name, 0), name) for name in GIFTS)
-        bought, sold, fees, rounding = (
-            _figure(bill["trades"].get(name), name) for name in ("bought", "sold", "fees", "rounding")
-        )
-        if gifts != given - received or due != bought - sold + gifts + fees + rounding:
-            _fail("bill", "The bill's trades and gifts do not add up to what is due for them.")
+    given, received, gifts = (_figure(bill["trades"].get(name, 0), name) for name in GIFTS)
+    bought, sold, fees, rounding = (
+        _figure(bill["trades"].get(name), name) for name in ("bought", "sold", "fees", "rounding")
+    )
+    if gifts != given - received or due != bought - sold + gifts + fees + rounding:
+        _fail("bill", "The bill's trades and gifts do not add up to what is due for them.")
     if total != totals[0] + due - true_up or gain != totals[1] - total:
         _fail("bill", "The bill's parts do not add up to its total, or its gain is another.")
     told = {"tariff": _amount(totals[0]), "trades": _amount(due), "true_up": _amount(true_up)}

@@ -101,7 +101,10 @@ class Inputs(Part):
         if self.inputs_version():
             left = self.document()["members"]
             gone = {member["household"] for member in left} - {member["household"] for member in bodies["members"]}
-            bodies = {**bodies, "offers": {home: _without(offer, gone) for home, offer in bodies["offers"].items()}}
+            bodies = {
+                **bodies,
+                "offers": {home: offer_without(offer, gone) for home, offer in bodies["offers"].items()},
+            }
         parse(bodies)
         return self.store_inputs(bodies, now, author, keep_meters=keep_meters, seen=seen)
 
@@ -212,8 +215,8 @@ def _same(stored: str, body: str) -> bool:
     return stored == body or bool(msgspec.json.decode(stored) == msgspec.json.decode(body))
 
 
-def _without(offer: Mapping[str, Any], gone: Set[str]) -> dict[str, Any]:
-    """The offer without the homes that have gone."""
+def offer_without(offer: Mapping[str, Any], gone: Set[str]) -> dict[str, Any]:
+    """The offer without the homes that have gone, or are no longer to be named."""
     found = dict(offer)
     for wish in {"prefer", "give"} & offer.keys():
         found[wish] = [home for home in offer[wish] if home not in gone]

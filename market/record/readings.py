@@ -126,14 +126,18 @@ class Readings(Part):
                 after = place
         return before, after
 
-    def registers_of(self, meter: str, start: int, end: int) -> list[Place]:
-        """The meter's readings of the intervals with ``start <= interval start < end``, in order."""
+    def registers_of(self, meter: str, start: int, end: int, newest: int = -1) -> list[Place]:
+        """The meter's readings of the intervals with ``start <= interval start < end``, in order.
+
+        With ``newest`` at most so many, the latest of them.
+        """
         self._flush_readings()
         rows = self._db.execute(
-            f"SELECT start, {_REGISTERS} FROM reading WHERE meter = ? AND start >= ? AND start < ? ORDER BY start",
-            (meter, start, end),
-        )
-        return [(row[0], Registers(*row[1:])) for row in rows]
+            f"SELECT start, {_REGISTERS} FROM reading WHERE meter = ? AND start >= ? AND start < ?"
+            " ORDER BY start DESC LIMIT ?",
+            (meter, start, end, newest),
+        ).fetchall()
+        return [(row[0], Registers(*row[1:])) for row in reversed(rows)]
 
     def horizon(self) -> int:
         """The arrival number of the newest reading; 0 when there is none."""

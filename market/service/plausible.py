@@ -12,6 +12,8 @@ from market.service.correcting import Checked
 from market.settlement.rules import Meter, Registers
 
 LOOK_BACK_S = 30 * 86_400
+MOST_READINGS = 10_000
+"""So many of them are looked at: sixty days of quarters of an hour are fewer, of seconds five million."""
 TIMES, LEAST_W = 2, 5_000
 """A power above both so many times the most a meter showed and this much is more likely a slip of the pen."""
 Place = tuple[int, Registers]
@@ -73,10 +75,12 @@ def energies(record: Record, checked: Checked) -> list[Energy]:
 def _spans(record: Record, meter: Meter, start: int, length: int) -> Iterator[tuple[Place, Place]]:
     """Readings that follow one another, without those that somebody has corrected or corrects now."""
     low, high = max(meter.since, start - LOOK_BACK_S), start + LOOK_BACK_S
-    corrected = {one.start for one in record.corrections_of(meter.meter, low, high) if one.reason != ESTIMATED}
-    places: Sequence[Place] = record.registers_of(meter.meter, low, high)
-    if low == meter.since:
+    places: Sequence[Place] = record.registers_of(meter.meter, low, high, newest=MOST_READINGS)
+    if len(places) == MOST_READINGS:
+        low = places[0][0]
+    elif low == meter.since:
         places = [(meter.since - length, meter.seed), *places]
+    corrected = {one.start for one in record.corrections_of(meter.meter, low, high) if one.reason != ESTIMATED}
     for one, other in pairwise(places):
         if not {one[0], other[0]} & {start, *corrected}:
             yield one, other

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from market.settlement.rules import Rules
-from market.statements.figures import price, price_decimals, with_currency
+from market.statements.figures import kwh, price, price_decimals, with_currency
 from market.statements.words import say
 from market.tariffs.amounts import Rounding, smallest
 from market.tariffs.months import month_of
@@ -59,6 +59,16 @@ class Billed:
         lines = [line["price_ticks"] for way in ("own", "alone") for line in self.body[way]["lines"]]
         traded = [one.ticks for one in self.traded]
         return price_decimals((ticks for ticks in lines + traded if ticks is not None), self.rules.currency)
+
+    def gift(self, word: str, gift: Traded) -> str:
+        """A price below zero makes its worth so: the giver would have paid it, and the receiver been paid."""
+        below = "-below" if gift.worth < 0 else ""
+        worth = self.coins(abs(gift.worth))
+        return self.say(f"{word}-{gift.word}{below}", energy=kwh(gift.energy_wh), worth=worth)
+
+    @property
+    def gifts(self) -> list[Traded]:
+        return [one for one in self.traded if one.word in GIFTS]
 
     @property
     def traded(self) -> Iterator[Traded]:

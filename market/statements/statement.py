@@ -120,17 +120,15 @@ def _facts(bill: Billed, reference: str, revision: int | None, closed_at: int) -
 def _verdict(bill: Billed) -> str:
     alone, gain = bill.body["alone"]["total"], bill.body["gain"]
     stated = bill.say("gets" if alone < 0 else "owes", amount=bill.money(abs(alone)))
-    gifts = {way: bill.coins(bill.body["trades"][way]) for way in GIFTS if way in bill.body["trades"]}
     if gain < 0 <= bill.gain_if_paid:
-        worth = gifts.pop("given")
-        said = bill.say("given-away", alone=stated, worth=worth, gain=bill.money(bill.gain_if_paid))
+        said = bill.say("if-paid", alone=stated, gain=bill.money(bill.gain_if_paid))
     elif gain > 0:
         said = bill.say("better", alone=stated, gain=bill.money(gain))
     elif gain < 0:
         said = bill.say("worse", alone=stated, loss=bill.money(-gain))
     else:
         said = bill.say("even", alone=stated)
-    return said + "".join(bill.say(f"counts-{way}", worth=worth) for way, worth in gifts.items())
+    return said + "".join(bill.gift("counts", gift) for gift in bill.gifts)
 
 
 def _bars(bill: Billed) -> Iterator[Bar]:
@@ -244,12 +242,7 @@ def _credit_row(bill: Billed, way: str) -> tuple[str, ...]:
 
 def _texts(bill: Billed, reference: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     promise, body = bill.result["promise"], bill.body
-    gifts = [
-        bill.say(f"gifts-{way}", energy=kwh(body[f"{way}_wh"]), worth=bill.coins(body["trades"][way]))
-        for way in GIFTS
-        if f"{way}_wh" in body
-    ]
-    if gifts:
+    if gifts := [bill.gift("gifts", gift) for gift in bill.gifts]:
         yield bill.say("gifts"), (*gifts, bill.say("gifts-true-up"))
     gains, losses, paid = (bill.money(promise[name]) for name in ("gains", "losses", "paid"))
     if not promise["losses"]:

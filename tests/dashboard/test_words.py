@@ -113,6 +113,21 @@ def test_korean_is_korean() -> None:
         assert not re.search(r"[가-힣]", english[key if key in english else f"{base(key)}.other"]), key
 
 
+@pytest.mark.parametrize(
+    ("word", "others"),
+    [
+        ("망 이용료", "망 요금|전력망 요금|망 이용 요금|망 사용료"),
+        ("전력회사", "전력 회사|전기 ?회사|공급자|공급사"),
+        ("지시값", "누적값|레지스터"),
+        ("우선 거래 이웃", "선호 상대"),
+    ],
+)
+def test_one_thing_has_one_korean_word(word: str, others: str) -> None:
+    korean = words.words("ko")
+    assert any(word in text for text in korean.values())
+    assert {key: text for key, text in korean.items() if re.search(others, text)} == {}
+
+
 def test_every_text_that_is_asked_for_is_there() -> None:
     for language in LANGUAGES:
         known = words.words(language)

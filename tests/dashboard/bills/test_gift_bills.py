@@ -41,8 +41,8 @@ def giving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
 @pytest.mark.parametrize(
     ("home", "gifts", "said", "line"),
     [
-        ("park", WORTH, "gifts made: ₩24,800", ("Gifts to neighbours", "24,800")),
-        ("kim", -WORTH, "gifts received: ₩24,800", ("Gifts from neighbours", "−24,800")),
+        ("park", WORTH, "by gifts: −₩24,800", ("Gifts to neighbours", "24,800")),
+        ("kim", -WORTH, "by gifts: +₩24,800", ("Gifts from neighbours", "−24,800")),
         ("lee", 0, None, None),
     ],
 )

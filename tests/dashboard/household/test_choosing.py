@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from market.record import Record
+from market.record import ChangedMeanwhileError, Record
 from market.series import EmbeddedSeries
 from tests.dashboard.household.beside import Market
 from tests.dashboard.household.test_offer import PAGE, TWIN, stored_offers, version_of
@@ -67,7 +67,7 @@ def test_neighbours_are_offered_by_the_names_that_both_sides_show(fresh_people: 
     page = client.get(PAGE).text
     assert "<select" not in page.split("</main>")[0]
     assert "Your own home is not named, so you see none" in text(page)
-    assert re.search(r'are not|both have to turn it on in their accounts\..*<a href="/account">', page, re.DOTALL)
+    assert re.search(r'both have to turn it on in their accounts\..*<a href="/account">', page, re.DOTALL)
 
 
 def test_what_was_chosen_stays_in_the_lists_when_its_name_is_gone(partnered_people: People) -> None:
@@ -77,8 +77,13 @@ def test_what_was_chosen_stays_in_the_lists_when_its_name_is_gone(partnered_peop
     assert view["choices"][0]["household"] == "h005"
     assert {one["household"] for one in view["choices"]} == {"h002", "h003", "h004", "h005"}
     assert {one["neighbour"]["name"] for one in view["choices"]} == {"Home 5", None}
+    assert {one["household"]: (one["prefer"], one["give"]) for one in view["choices"]} == {
+        "h002": (True, False), "h003": (False, True), "h004": (True, False), "h005": (True, True),
+    }  # fmt: skip
     page = client.get(PAGE).text
     assert (chosen(page, "prefer"), chosen(page, "give")) == (["h002", "h004"], ["h003"])
+    listed = [{value for value, _, _ in options(page, name)[0]} - {""} for name in ("prefer", "give")]
+    assert listed == [{"h002", "h004", "h005"}, {"h003", "h005"}]
     assert "Home 2" not in page and "Home 3" not in page
     names_shown(partnered_people)
 
@@ -202,11 +207,122 @@ def test_a_refusal_does_not_tell_who_else_is_a_member(settled_people: People, ow
     names_shown(settled_people)
 
 
-def test_whose_name_is_gone_can_stay_move_and_leave_but_not_come_back(fresh_partnered: People) -> None:
+def test_whose_name_is_gone_can_stay_and_leave_but_not_move_nor_come_back(fresh_partnered: People) -> None:
+    """As where a document names a home, or somebody more lives there now who has not agreed yet."""
     client = fresh_partnered.household("h001")
-    assert put(client, prefer=["h004", "h003"], give=["h002"]).status_code == 200
+    for moved in ({"give": ["h003", "h002"]}, {"prefer": ["h003"]}, {"prefer": [], "give": ["h004"]}):
+        assert put(client, **moved).json()["problem"] == "no-neighbour", moved
+        assert client.get(f"{TWIN}/what-if", params=moved).json()["problem"] == "no-neighbour", moved
+        page = client.submit(PAGE, {"version": version_of(client.get(PAGE).text), **moved})
+        assert page.status_code == 422
+    assert put(client, prefer=["h004", "h002"]).status_code == 200
     assert put(client, prefer=["h004"], give=[]).status_code == 200
-    assert put(client, prefer=["h004", "h003"]).json()["problem"] == "no-neighbour"
+    assert put(client, prefer=["h004", "h002"]).json()["problem"] == "no-neighbour"
+
+
+def test_who_withdraws_the_name_is_taken_out_of_everybodys_offers(fresh_partnered: People) -> None:
+    people, client = fresh_partnered, fresh_partnered.household("h003")
+    names_shown(people, "h001", "h003", "h004", "h006")
+    record = Record(people.site.store)
+    document = record.document()
+    del document["members"][10]["offer"]
+    document["members"][2]["offer"] = {"prefer": ["h001"]}
+    record.store_document(document, now=0)
+    record.close()
+    before = stored_offers(people)
+    assert client.submit("/account/shown", {"shown": "no"}).status_code == 303
+    after = stored_offers(people)
+    assert "give" not in after["h001"] and after["h001"]["prefer"] == ["h002", "h004"]
+    assert after["h004"]["give"] == ["h002"]
+    others = before.keys() - {"h001", "h004"}
+    assert {one: before[one] for one in others} == {one: after[one] for one in others}
+    record = Record(people.site.store, read_only=True)
+    last = record.input_history()[-1]
+    record.close()
+    account = next(one for one in people.site.accounts.of_household("h003") if not one.shown)
+    assert (last.kind, last.author, last.stored_at) == ("offers", account.account, int(people.site.clock()))
+    entry = people.site.accounts.log_entries()[0]
+    assert (entry.action, entry.household) == ("name-withdrawn", "h003")
+    market = Market(people.site.store)
+    result = market.settle_next()
+    market.close()
+    assert "h003" not in {row[side] for row in result.get("partners", ()) for side in ("seller", "buyer")}
+    giver = people.household("h001")
+    people.site.accounts.db.write("UPDATE account SET shown = 1 WHERE household = 'h001'")
+    assert "h003" not in {one["household"] for one in giver.get(TWIN).json()["choices"]}
+    assert put(giver, give=["h003"]).json()["problem"] == "no-neighbour"
+    assert client.submit("/account/shown", {"shown": "yes"}).status_code == 303
+    assert stored_offers(people) == after, "who agrees again is chosen again by those who want to"
+
+
+def test_erasing_the_account_that_agreed_withdraws_the_name(fresh_partnered: People) -> None:
+    people = fresh_partnered
+    clients = [people.household("h003") for _ in range(2)]
+    people.site.accounts.db.write("UPDATE account SET shown = 1")
+    accounts = people.site.accounts.of_household("h003")
+    for client, account, named in zip(clients, accounts, (True, False), strict=True):
+        assert client.submit("/account/erase", {"name": account.name}).status_code == 303
+        assert ("h003" in stored_offers(people)["h001"].get("give", ())) is named, "the other still agrees"
+
+
+def test_a_name_that_cannot_be_taken_out_stays_shown(fresh_partnered: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that its people see that it is, and try again."""
+    client = fresh_partnered.household("h003")
+    fresh_partnered.site.accounts.db.write("UPDATE account SET shown = 1")
+
+    def refuse(*_arguments: object, **_options: object) -> list[str]:
+        raise ChangedMeanwhileError("somebody changed the community meanwhile")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "store_document", refuse)
+        assert client.submit("/account/shown", {"shown": "no"}).status_code == 409
+    assert fresh_partnered.site.accounts.shows_name("h003")
+    assert client.submit("/account/shown", {"shown": "no"}).status_code == 303
+    assert not fresh_partnered.site.accounts.shows_name("h003")
+    assert "give" not in stored_offers(fresh_partnered)["h001"]
+
+
+@pytest.mark.parametrize("change", ["leaves", "monthly-netting"])
+def test_what_others_change_in_between_is_named(
+    fresh_people: People, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """A named home leaves, or the mechanism changes, after the page was made and before the offer is stored."""
+    client = fresh_people.household("h001")
+    names_shown(fresh_people, "h001", "h003")
+    version = client.get(TWIN).json()["version"]
+    plain = Record.document
+    came: list[bool] = []
+
+    def document(record: Record, at: int | None = None) -> dict[str, Any]:
+        if not came:
+            came.append(True)
+            theirs = Record(fresh_people.site.store)
+            changed = plain(theirs)
+            if change == "leaves":
+                changed["members"] = [one for one in changed["members"] if one["household"] != "h003"]
+            else:
+                changed |= {"mechanism": "monthly-netting", "promise": "month"}
+                for name in changed["tariffs"]:
+                    changed["tariffs"][name] = {"retail_per_kwh": "0.30", "feed_in_per_kwh": "0.08"}
+            theirs.store_document(changed, now=0)
+            theirs.close()
+        return plain(record, at)
+
+    monkeypatch.setattr(Record, "document", document)
+    answer = client.submit_json(TWIN, NONE | {"version": version, "prefer": ["h003"]}, method="PUT")
+    assert (answer.status_code, answer.json()["problem"]) == (409, "offer-changed"), answer.text
+    assert came and stored_offers(fresh_people)["h001"].get("prefer") is None
+
+
+def test_a_member_without_an_offer_can_make_one(fresh_people: People) -> None:
+    record = Record(fresh_people.site.store)
+    document = record.document()
+    del document["members"][0]["offer"]
+    record.store_document(document, now=0)
+    record.close()
+    client = fresh_people.household("h001")
+    assert put(client, min_sell_ticks=9_000).status_code == 200
+    assert stored_offers(fresh_people)["h001"]["min_sell_per_kwh"] == "0.09"
 
 
 def test_where_months_are_netted_nobody_goes_first(fresh_people: People) -> None:
@@ -314,6 +430,11 @@ def test_the_interval_page_says_it(partnered_people: People, results: list[dict[
     assert f"Given to neighbours {energy_wh / 1000:.3f} 0.0 ct" in page
     assert f"Given to neighbours {energy_wh / 1000:.3f} kWh x 0.0 ct €0.000000" in page
     assert "Gifts and what preferred partners traded went first and are not counted here." in page
+    strangers = {f"h{i:03}" for i in range(1, 13)} - {
+        row[side] for row in results[0]["partners"] for side in ("seller", "buyer")
+    }
+    page = text(partnered_people.household(min(strangers)).get(f"/household/{min(strangers)}/interval/{start}").text)
+    assert "preferred partner" not in page and "ifts" not in page, "who is in none does not hear of others'"
     page = text(partnered_people.household("h003").get(f"/household/h003/interval/{start}").text)
     assert re.search(r"kWh received as a gift, for network fees only\. ", page)
     preferred = next(r for r in results if any(not row["gift"] for row in r["partners"]))

@@ -21,7 +21,7 @@ TWIN = f"{HOUSEHOLD}/h001/offer"
 def stored_offers(people: People) -> dict[str, Any]:
     record = Record(people.site.store, read_only=True)
     try:
-        return {member["household"]: member["offer"] for member in record.document()["members"]}
+        return {member["household"]: member.get("offer", {}) for member in record.document()["members"]}
     finally:
         record.close()
 

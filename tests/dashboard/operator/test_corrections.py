@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -137,6 +138,25 @@ def test_the_preview_marks_what_is_hardly_possible(day: People) -> None:
         assert ("look at what is marked before you store it" in page) is marked
 
 
+def test_the_preview_looks_at_a_bounded_number_of_readings(day: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interval may be a second: sixty days of them are five million."""
+    record, read = day.app.state.site.record.read(), []
+    plain = Record.registers_of
+
+    def registers_of(*arguments: Any, **options: Any) -> list[tuple[int, Any]]:
+        found = plain(*arguments, **options)
+        read.append(found)
+        return found
+
+    monkeypatch.setattr(Record, "registers_of", registers_of)
+    monkeypatch.setattr("market.service.plausible.MOST_READINGS", 3)
+    import_wh = int(str(form(record, "m003")["import_wh"])) + 20_000
+    said = form(record, "m003", import_wh=import_wh)
+    (rise,) = day.operator().submit_json("/api/1/operator/corrections/preview", said).json()["rises"]
+    assert rise["plausible"] is False
+    assert read == [plain(record, "m003", 0, LAST + 900)[-3:]]
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -172,7 +192,7 @@ def test_the_form_says_in_words_what_is_wrong(day: People) -> None:
     browser.get("/language?to=ko")
     fields |= {"meter": "m002", "interval": "2016-07-11T12:30", "import_wh": "1"}
     page = browser.submit("/operator/corrections", fields)
-    assert re.search(r"수전 누적값 \(Wh\): 1은\(는\) 바로 앞의 값 \d+보다 작습니다.", page.text)
+    assert re.search(r"수전 지시값 \(Wh\): 1은\(는\) 바로 앞의 값 \d+보다 작습니다.", page.text)
     assert "the register stood" not in page.text
     fields["import_wh"] = "999"
     assert "바로 뒤의 값" in browser.submit("/operator/corrections", fields).text

@@ -133,7 +133,7 @@ def test_what_is_stored_and_not_settled_yet_is_counted(own_day: People, own_stor
     found = {item["kind"]: (item["n"], item["weight"], item["at"]) for item in _items(browser)}
     assert found["corrections-waiting"] == (1, "soon", None)
     assert found["offers-waiting"] == (2, "note", LAST + 900)
-    assert "1 correction waits: a running market settles it at once" in browser.get("/operator").text
+    assert "1 correction is not settled yet" in browser.get("/operator").text
     gates = Gates(record, grace_s=0.0)
     gates.tick(LAST + 900, 0.0)
     assert len(list(gates.run_again())) == 1

@@ -122,6 +122,8 @@ def test_parts_add_up_and_fees_on_bills_are_the_networks_whatever_is_given(case:
         use, trades = one.use, bill["trades"]
         assert use.fees >= 0 and use.given_wh <= use.sold_wh and use.received_wh <= use.bought_wh
         gifts = trades.get("gifts", 0)
+        told = {way for way in ("received", "given") if f"{way}_wh" in bill}
+        assert set(trades) & {"received", "given", "gifts"} == told | ({"gifts"} if told else set())
         assert gifts == trades.get("given", 0) - trades.get("received", 0)
         assert trades["due"] == trades["bought"] - trades["sold"] + gifts + trades["fees"] + trades["rounding"]
         assert bill["total"] == bill["own"]["total"] + trades["due"] - bill["true_up"]

@@ -126,6 +126,7 @@ FINAL_CHEATS: list[tuple[str, str, dict[str, Any], str]] = [
 
 TRADES = {"bought": 1_000, "sold": 7_000, "given": 2_000, "received": 500, "gifts": 1_500, "fees": 30, "rounding": -70}
 """A month's trades [Wh x tick]."""
+NO_GIFTS: dict[str, Any] = {"given": LEFT_OUT, "received": LEFT_OUT, "gifts": LEFT_OUT}
 BILLS: list[tuple[dict[str, Any], str]] = [
     ({}, ""),
     ({"gifts": 1_499}, "bill"),
@@ -140,9 +141,11 @@ BILLS: list[tuple[dict[str, Any], str]] = [
     ({"sold": 7_001}, "bill"),
     ({"due": -4_539}, "bill"),
     ({"gifts": "1500"}, ""),
-    # As it was before there were gifts: then only what is due counts.
-    ({"given": LEFT_OUT, "received": LEFT_OUT, "gifts": LEFT_OUT}, ""),
-    ({"given": LEFT_OUT, "received": LEFT_OUT, "gifts": LEFT_OUT, "fees": LEFT_OUT}, ""),
+    # As it was before there were gifts: all three are 0, and what is due follows from the rest.
+    (NO_GIFTS, "bill"),
+    (NO_GIFTS | {"due": -6_040}, ""),
+    (NO_GIFTS | {"due": -6_040, "fees": LEFT_OUT}, "bill"),
+    (NO_GIFTS | {"due": 500_000}, "bill"),
 ]
 
 

@@ -197,7 +197,8 @@ def test_the_command_speaks_korean(chain: Chain, tmp_path: Path, capsys: pytest.
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "맞음  형식: 이 파일은 household:h0의 증명입니다."
     assert any(
-        "그 가운데 190 Wh는 선호 상대와 거래했습니다. 또 그 가운데 155 Wh는 선물로 주었습니다" in line for line in said
+        "그 가운데 190 Wh는 우선 거래 이웃과 거래했습니다. 또 그 가운데 155 Wh는 선물로 주었습니다" in line
+        for line in said
     )
     assert said[-1] == "verify-proof: 모든 확인이 맞습니다."
     proof.write_text(proof.read_text().replace('\\"sold_wh\\":340', '\\"sold_wh\\":341'))

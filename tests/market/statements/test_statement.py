@@ -15,6 +15,7 @@ from market.billing.result import month_result
 from market.record import Record
 from market.service import months
 from market.settlement.rules import Rules
+from market.statements.billed import Billed
 from market.statements.figures import amount, kwh, price, price_decimals, unit, with_currency
 from market.statements.pdf import WIDTH_MM, pdf, widths_mm
 from market.statements.statement import Bar, Statement, StatementError, statement
@@ -210,11 +211,72 @@ def test_who_gave_more_than_it_gained_is_told_so(gifts: Closed) -> None:
     only = rules, month_result(rules, months_of.closed(rules, [(12, noon)]))
     assert made(only, "a1").verdict == (
         "Without your neighbours: €0.82 to receive. Had every gift been paid for, the community would be worth €1.08 to"
-        " you this month; you gave neighbours energy worth €1.33."
+        " you this month. This counts your gifts to neighbours, worth €1.33."
     )
     result = only[1] | {"promise": only[1]["promise"] | {"losses": 2, "paid": 1}}
     bill = statement(rules, result, "a1", "en", revision=0, closed_at=0)
     assert "€0.00 of it is yours" in dict(bill.texts)["The promise"][1], "a gift is no loss"
+
+
+GIVER, RECEIVER = "This counts your gifts to neighbours", "This counts gifts from neighbours"
+
+
+@pytest.mark.parametrize(
+    ("retail", "feed_in", "fee", "giver", "receiver"),
+    [
+        ("0.30", "-0.30", "0.01", f"{GIVER}, worth €0.00.", f"{RECEIVER}, worth €0.00."),
+        (
+            "0.10",
+            "-0.50",
+            "0.125",
+            f"{GIVER}; had they been paid for, you would have paid €1.40.",
+            f"{RECEIVER}; had they been paid for, you would have been paid €1.40 to take them.",
+        ),
+    ],
+)
+def test_a_gift_at_a_posted_price_of_0_or_below(retail: str, feed_in: str, fee: str, giver: str, receiver: str) -> None:
+    """The last pays 1.75 of fees for energy of 0.70, and would have been paid 1.40 to take it."""
+    flat = {"retail_per_kwh": retail, "feed_in_per_kwh": feed_in}
+    homes = {"a1": "t", "b1": "t", "b2": "t"}
+    rules = months_of.community({"t": flat}, homes, fee=fee, offers={"a1": {"give": ["b1"]}}, reference=flat)
+    noon = {"a1": (0, 10_000), "b1": (7_000, 0), "b2": (5_000, 0)}
+    result = month_result(rules, months_of.closed(rules, [(12, noon)]))
+    bills = {bill["household"]: bill for bill in result["bills"]}
+    worth = 7_000 * (money(retail) + money(feed_in)) // 2 // 1_000
+    assert (bills["a1"]["trades"]["given"], bills["a1"]["trades"]["gifts"]) == (worth, worth)
+    assert (bills["b1"]["trades"]["received"], bills["b1"]["trades"]["gifts"]) == (worth, -worth)
+    assert not {"given", "received", "gifts"} & (set(bills["b2"]["trades"]) | set(bills["a1"]) - {"given_wh"})
+    if worth < 0:
+        assert bills["b1"]["gain"] == money("-1.05") and bills["b1"]["gain"] - worth > 0
+    # A month that was stored before had no worth of 0 on it.
+    bare = [
+        bill | {"trades": {name: value for name, value in bill["trades"].items() if value}} for bill in bills.values()
+    ]
+    needed = {"bought": 0, "sold": 0, "fees": 0, "rounding": 0, "due": 0}
+    stored = result | {"bills": [bill | {"trades": needed | bill["trades"]} for bill in bare]}
+    for home, said in (("a1", giver), ("b1", receiver)):
+        for one in (result, stored):
+            bill = made((rules, one), home)
+            assert bill.verdict.endswith(said)
+            assert "−" not in " ".join(dict(bill.texts)["Gifts"])
+        for language in LANGUAGES:
+            assert pdf(made((rules, result), home, language)).startswith(b"%PDF-")
+        amounts = [Decimal(row["amount"]) for row in rows((rules, result), home) if row["section"] == "trades"]
+        assert sum(amounts[:-1]) == amounts[-1]
+    assert "Had every gift been paid for" not in made((rules, result), "a1").verdict
+    assert ("Had every gift been paid for" in made((rules, result), "b1").verdict) == (worth < 0)
+
+
+def test_the_gain_as_if_gifts_had_been_paid_is_the_true_ups() -> None:
+    """A statement reads it from the bill, in coins as the month did."""
+    flat = {"retail_per_kwh": "0.30567", "feed_in_per_kwh": "0.08123"}
+    offers = {"a1": {"give": ["a2"]}}
+    rules = months_of.community({"t": flat}, {"a1": "t", "a2": "t", "b1": "t"}, offers=offers)
+    closed = months_of.closed(rules, [(12, {"a1": (0, 9_991), "a2": (6_513, 0), "b1": (5_003, 0)})])
+    result = month_result(rules, closed)
+    for home, body in zip(closed.households, result["bills"], strict=True):
+        assert Billed(rules, result, body, "en").gain_if_paid == home.gain_if_paid
+    assert any(home.gain != home.gain_if_paid for home in closed.households)
 
 
 def test_who_was_no_member_has_no_bill(closed: Closed) -> None:
