@@ -49,7 +49,7 @@ hardware: .venv/made-test  ## make the board's files again with KiCad 9, and che
 
 test: .venv/made-test parts  ## check, then run every test
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/made-test  ## what CI asks of the code: format, lint, types
 	$(BIN)/ruff format --check --quiet .

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,5 +87,7 @@ class _Held:
         self.record = record
 
     def __del__(self) -> None:
-        with suppress(Exception):
+        try:  # noqa: SIM105 - when the interpreter ends, contextlib may be gone before
             self.record.close()
+        except Exception:
+            pass
