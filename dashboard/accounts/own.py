@@ -296,7 +296,7 @@ def router(site: Site, challenges: Challenges) -> APIRouter:
         """Whether neighbours who agree to it too see the household's name; who does not is named in no offer."""
         account = own_account(accounts, visitor)
         people.set_shown(accounts.db, account.account, shown == "yes")
-        if shown == "no" and account.household is not None:
+        if account.shown and shown == "no" and account.household is not None:
             try:
                 take_out(site, visitor, account.household)
             except (Problem, RecordError):

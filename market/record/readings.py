@@ -126,7 +126,7 @@ class Readings(Part):
                 after = place
         return before, after
 
-    def registers_of(self, meter: str, start: int, end: int, newest: int = -1) -> list[Place]:
+    def registers_of(self, meter: str, start: int, end: int, newest: int | None = None) -> list[Place]:
         """The meter's readings of the intervals with ``start <= interval start < end``, in order.
 
         With ``newest`` at most so many, the latest of them.
@@ -134,8 +134,8 @@ class Readings(Part):
         self._flush_readings()
         rows = self._db.execute(
             f"SELECT start, {_REGISTERS} FROM reading WHERE meter = ? AND start >= ? AND start < ?"
-            " ORDER BY start DESC LIMIT ?",
-            (meter, start, end, newest),
+            " ORDER BY start DESC" + ("" if newest is None else f" LIMIT {newest:d}"),
+            (meter, start, end),
         ).fetchall()
         return [(row[0], Registers(*row[1:])) for row in reversed(rows)]
 
