@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboard.household.home import Home
+from market.clearing.preferences import ways
 from market.settlement.rules import Rules
 
 
@@ -60,18 +60,9 @@ def _alias(number: int) -> str:
 
 def way_between(rules: Rules, one: int, other: int) -> Way:
     """The only way there is in a tree, and its fees for energy from ``one`` node to ``other``."""
-    up, down = _to_root(rules, one), _to_root(rules, other)
-    shared = set(up) & set(down)
-    turn = next(node for node in up if node in shared)
-    upwards, downwards = up[: up.index(turn)], down[: down.index(turn)]
     network = rules.network
-    fee = sum(int(network.fee_ticks[node]) for node in upwards)
-    fee += sum(int(network.fee_down_ticks[node]) for node in downwards)
-    return Way(len(upwards) + len(downwards), rules.nodes[turn], fee)
-
-
-def _to_root(rules: Rules, node: int) -> Sequence[int]:
-    found = [node]
-    while (node := int(rules.network.parent[node])) >= 0:
-        found.append(node)
-    return found
+    parent = network.parent.tolist()
+    rising, sinking = ways(parent, one, other)
+    turn = parent[rising[-1]] if rising else parent[sinking[-1]] if sinking else one
+    fee = int(network.fee_ticks[rising].sum() + network.fee_down_ticks[sinking].sum())
+    return Way(len(rising) + len(sinking), rules.nodes[turn], fee)
