@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from broker.private_files import make_private_folder
+from broker.private_files import make_private_folder, write_private
 from market.record.rows import RecordError
 
 FILE_NAME = "record.sqlite"
@@ -49,13 +48,7 @@ def keep_url(directory: Path, url: URL) -> None:
     if url.database == str(directory / FILE_NAME) or (file.exists() and file.read_text() == text):
         return
     make_private_folder(directory)
-    new = file.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    new.replace(file)
+    write_private(file, text)
 
 
 def named(url: URL) -> str:
