@@ -24,9 +24,9 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 KeyId = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
-Outbox = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$")]
-Mac = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-Flag = Annotated[str, msgspec.Meta(pattern=r"^[a-z-]{1,16}$")]
+Outbox = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
+Mac = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Flag = Annotated[str, msgspec.Meta(pattern=r"^[a-z-]{1,16}\Z")]
 
 
 class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,10 +85,10 @@ class Ack(msgspec.Struct, frozen=True):
 class Firmware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A signed bundle that the hub serves at ``path``; ``size`` [bytes]."""
 
-    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,5}\.[0-9]{1,5}\.[0-9]{1,5}$")]
-    path: Annotated[str, msgspec.Meta(pattern=r"^/firmware/[0-9.]{5,17}$")]
+    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,5}\.[0-9]{1,5}\.[0-9]{1,5}\Z")]
+    path: Annotated[str, msgspec.Meta(pattern=r"^/firmware/[0-9.]{5,17}\Z")]
     size: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -105,7 +105,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     limits: (
         Annotated[dict[str, Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]], msgspec.Meta(max_length=8)] | None
     ) = None
-    nonce: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")] | None = None
+    nonce: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")] | None = None
     firmware: Firmware | None = None
     sensors: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1, max_length=8)] | None = None
     home_assistant: bool | None = None

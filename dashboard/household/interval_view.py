@@ -17,6 +17,7 @@ from dashboard.household.partners import Neighbour, Neighbours, Way, way_between
 from dashboard.household.prices import Step, step_at
 from market.record import Gate, Record
 from market.record.rows import ESTIMATED
+from market.service.settling import state_now
 from market.settlement.interval import household_account
 from market.settlement.rules import Member, Registers, Rules
 
@@ -93,7 +94,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A run of the interval: ``state`` is 'provisional', 'corrected' or 'final'."""
+    """A run of the interval: ``state`` is what it left it in, 'provisional', 'corrected' or 'final'."""
 
     revision: int
     state: str
@@ -107,7 +108,8 @@ class IntervalView:
 
     ``order`` is None where nothing was offered, ``prices`` the posted price and the tariff's. ``fees_money`` is
     what it paid the network. ``certificate_gap`` [Wh x tick] of 0 proves that no better clearing exists; both sums it
-    is the difference of stay with operators and auditors: where few traded they tell how much others did.
+    is the difference of stay with operators and auditors: where few traded they tell how much others did. From
+    ``final_at`` [epoch s] on its trades stand, and its ``state`` is final.
     """
 
     household: str
@@ -125,6 +127,8 @@ class IntervalView:
     efficient: bool
     heard: bool
     estimated: bool
+    state: str
+    final_at: int
     revisions: Sequence[Revision]
     readings: Sequence[MeterReading]
     energy: Energy
@@ -181,6 +185,8 @@ def interval_view(home: Home, start: int) -> IntervalView:
         efficient=result["efficient"],
         heard=position["heard"],
         estimated=home.household in result.get("estimated", ()),
+        state=state_now(rules, gate, int(home.site.clock())),
+        final_at=start + length + rules.deadlines.final_after_s,
         revisions=[_revision(one) for one in gates],
         readings=readings,
         energy=energy,

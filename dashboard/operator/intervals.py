@@ -16,6 +16,7 @@ from dashboard.operator.table import Cell, Table, table
 from dashboard.site import Site
 from market.record import Gate, Record
 from market.record.rows import INTERVAL
+from market.service.settling import state_now
 from market.settlement.rules import Rules
 
 Shown = Literal["households", "orders", "nodes", "matches", "transfers"]
@@ -63,7 +64,10 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class IntervalView:
-    """One revision of an interval. ``fees``, ``rent`` and ``pool`` are what the members' trades left to others."""
+    """One revision of an interval; the newest is in the ``state`` "final" once its deadline has passed.
+
+    ``fees``, ``rent`` and ``pool`` are what the members' trades left to others.
+    """
 
     start: int
     length: int
@@ -120,6 +124,7 @@ def day_view(site: Site, day: date | None) -> DayView:
     latest = day_of(int(site.clock()) if last is None else last.start, zone).date
     span = local_day(day or latest, zone)
     points = {point.start: point for point in site.series.community(span.start, span.end)}
+    now = int(site.clock())
     newest: dict[int, Gate] = {gate.start: gate for gate in record.gates_between(span.start, span.end)}
     rows = []
     for start, gate in sorted(newest.items(), reverse=True):
@@ -128,7 +133,7 @@ def day_view(site: Site, day: date | None) -> DayView:
             IntervalRow(
                 start=start,
                 revision=gate.revision,
-                state=gate.state,
+                state=state_now(record.rules(gate.inputs), gate, now),
                 heard=None if point is None else point.heard,
                 homes=None if point is None else point.homes,
                 energy_traded_wh=None if point is None else point.energy_traded_wh,
@@ -162,7 +167,7 @@ def interval_view(site: Site, start: int, revision: int | None, shown: Shown, pa
         length=gate.length,
         revision=gate.revision,
         newest=revisions[-1].revision,
-        state=gate.state,
+        state=state_now(rules, gate, int(site.clock())) if gate.revision == revisions[-1].revision else gate.state,
         mechanism=result["mechanism"],
         final=bool(result.get("final")),
         closed_after_s=gate.closed_at - gate.start - gate.length,

@@ -14,6 +14,7 @@ from dashboard.site import Site
 from market.clearing.tree import plant
 from market.record import Gate
 from market.service.network_load import load
+from market.service.settling import state_now
 from market.settlement.rules import Rules
 
 NEAR_PERMILLE, FULL_PERMILLE = 800, 1000
@@ -129,7 +130,7 @@ def network_view(site: Site, start: int | None, at: str | None, page: int = 1) -
         start=gate.start,
         length=gate.length,
         revision=gate.revision,
-        state=gate.state,
+        state=state_now(interval.rules, gate, int(site.clock())),
         before=_settled(site, gate.start - gate.length, gate.length),
         after=_settled(site, gate.start + gate.length, gate.length),
         price_ticks=interval.result.price_ticks,

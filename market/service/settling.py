@@ -48,6 +48,11 @@ def state_of(rules: Rules, start: int, length: int, revision: int, now: int) -> 
     return FINAL if now >= start + length + rules.deadlines.final_after_s else CORRECTED
 
 
+def state_now(rules: Rules, gate: Gate, now: int) -> str:
+    """The state that an interval is in at ``now`` [epoch s] by its newest closure, which may be long ago."""
+    return FINAL if now >= gate.start + gate.length + rules.deadlines.final_after_s else gate.state
+
+
 @contextmanager
 def cycles_left_for_later() -> Iterator[None]:
     """Without the collector: a closure makes records by the ten thousand, none of them in a cycle.

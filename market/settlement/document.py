@@ -12,12 +12,12 @@ import msgspec
 
 from market.tariffs.document import FlatForm, LineName, TariffDocument
 
-Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,32}$")]
+Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,32}\Z")]
 """May stand in a topic."""
-NodeId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")]
-KeyNumber = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,9}$")]
-Nonce = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
+NodeId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,64}\Z")]
+KeyNumber = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,9}\Z")]
+Nonce = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 EnergyWh = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
@@ -96,7 +96,7 @@ class Deadlines(_Body):
 
 class Document(_Body):
     community: Identifier
-    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
+    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
     timezone: str
     interval_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
     mechanism: str

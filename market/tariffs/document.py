@@ -10,13 +10,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-TariffName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,64}$")]
-LineName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,32}$")]
-Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,600}$")]
-Titles = dict[Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}$")], Text]
+TariffName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,64}\Z")]
+LineName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,32}\Z")]
+Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,600}\Z")]
+Titles = dict[Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}\Z")], Text]
 """What people read, by language: {"en": …, "ko": …}."""
 MonthNumber = Annotated[int, msgspec.Meta(ge=1, le=12)]
-ClockTime = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
+ClockTime = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z|^24:00\Z")]
 Account = Literal["supplier", "network", "state"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday", "weekday", "weekend"]
 
@@ -164,7 +164,7 @@ class Version(_Body):
 
 class TariffDocument(_Body):
     name: TariffName
-    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
+    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
     timezone: str
     source: Text
     versions: Annotated[list[Version], msgspec.Meta(min_length=1, max_length=1000)]

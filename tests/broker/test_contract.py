@@ -48,6 +48,8 @@ def test_a_good_reading_is_read() -> None:
         ("flags", ["a" * 17]),
         ("flags", ["x"] * 9),
         ("mac", "0" * 63),
+        ("mac", "0" * 64 + "\n"),
+        ("flags", ["estimated\n"]),
         ("surprise", 1),
     ],
 )

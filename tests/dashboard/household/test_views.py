@@ -166,6 +166,9 @@ def test_an_interval_shows_everything_it_was_computed_from(
     record.close()
     row = position(result, "h001")
     assert [revision["state"] for revision in view["revisions"]] == ["provisional", "corrected"]
+    assert (view["state"], view["final_at"]) == ("corrected", start + 900 + 120 * 86_400)
+    page = settled_people.household("h001").get(f"/household/h001/interval/{start}").text
+    assert "Late or corrected readings can change it until Tue 8 Nov 2016" in page
     (reading,) = view["readings"]
     assert reading["before"] == list(registers["m001", start - 900])
     assert reading["after"] == list(registers["m001", start])

@@ -61,11 +61,10 @@ def own_day(own_store: Path) -> Iterator[People]:
     yield from people(own_store, own_store)
 
 
-def people(store: Path, folder: Path) -> Generator[People, None, None]:
+def people(store: Path, folder: Path, now: int = SINCE + 6 * 900) -> Generator[People, None, None]:
     series, accounts = EmbeddedSeries(store / "series.sqlite"), Accounts(folder)
     stored = StoredRecord(store, lambda: read_position(store, "embedded"))
-    end = SINCE + 6 * 900
-    app = create_app(stored, series, accounts, store=store, clock=lambda: end)
+    app = create_app(stored, series, accounts, store=store, clock=lambda: now)
     yield People(app)
     accounts.close()
     series.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from market.record import Record
 from market.series import EmbeddedSeries
 from market.service.other_rules import NAMES
 from market.service.projection import rebuild
+from market.settlement.document import Deadlines
 from tests.dashboard.operator.conftest import SINCE, people
 from tests.dashboard.signed import People
 from tests.market.settled import settle_street
@@ -35,6 +37,20 @@ def test_a_day_lists_its_intervals_by_their_newest_revision(day: People) -> None
     assert all(row["certificate_gap"] == 0 and row["energy_traded_wh"] > 0 for row in rows)
     page = day.operator().get("/operator/intervals").text
     assert "corrected · revision 1" in page
+
+
+@pytest.mark.parametrize(("after_s", "state"), [(-1, "provisional"), (0, "final")])
+def test_an_interval_is_final_once_its_deadline_has_passed(own_store: Path, after_s: int, state: str) -> None:
+    """Nothing is closed by then: that what was settled once will not change any more is a matter of the clock."""
+    final_at = SINCE + 900 + Deadlines().final_after_days * 86_400
+    with contextmanager(people)(own_store, own_store, final_at + after_s) as they:
+        ask = they.operator().get
+        rows = {one["start"]: one["state"] for one in ask("/api/1/operator/intervals").json()["intervals"]}
+        assert (rows[SINCE], rows[SINCE + 900]) == (state, "provisional")
+        one = ask(f"/api/1/operator/intervals/{SINCE}").json()
+        assert (one["state"], one["revisions"][0]["state"]) == (state, "provisional")
+        assert ask(f"/api/1/operator/network?start={SINCE}").json()["state"] == state
+        assert ask(f"/api/1/operator/intervals/{LATE}?revision=0").json()["state"] == "provisional"
 
 
 def test_an_interval_tells_what_was_stored(day: People) -> None:

@@ -158,6 +158,11 @@ BAD = [
     ),
     (json.dumps(document() | {"surprise": 1}), "surprise"),
     (json.dumps(document() | {"members": []}), "members"),
+    (json.dumps(document() | {"currency": "EUR\n"}), "currency"),
+    (
+        json.dumps(document() | {"members": [document()["members"][0] | {"household": "h001\n"}]}),
+        "$.members[0].household",
+    ),
     (json.dumps(document() | {"currency": "KRW"}), "currency KRW: this store is for EUR; begin a new one"),
 ]
 

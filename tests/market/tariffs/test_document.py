@@ -57,6 +57,7 @@ def test_a_gap_between_rows_is_no_fault() -> None:
         ({"rounding": {"to": "0.01", "mode": "up"}}, "Invalid enum value 'up'"),
         ({"charges": [{"name": "meter"}]}, "charge meter: it must have one of per_month, per_day and per_kwh"),
         ({"charges": [{"name": "m", "per_day": "1", "per_month": "1"}]}, "it must have one of"),
+        ({"charges": [{"name": "meter\n", "per_day": "1"}]}, "charges"),
         ({"charges": [{"name": "vat", "per_day": "1"}], "levies": [VAT]}, "line vat stands twice"),
         ({"charges": [{"name": "energy", "per_day": "1"}]}, "or is a name that every bill has"),
         ({"levies": [{**VAT, "base": ["meter"]}]}, "levy vat: its base meter is no line before it; there are energy"),
