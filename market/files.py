@@ -34,8 +34,6 @@ def clear_files(
     for given in (orders, network):
         if Path(out).resolve() == Path(given).resolve():
             raise InputError("--out", None, None, f"{out} is an input; it would be overwritten")
-    if Path(out).is_dir():
-        raise InputError("--out", None, None, f"{out} is a directory")
     grid = read_network(network)
     placed = read_orders(orders, grid)
     try:

@@ -7,7 +7,6 @@ them. Prices are exact decimal numbers, null where nothing bounds them; money is
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,6 +23,7 @@ from market.mechanisms.outcome import Outcome, network_fees, own_welfare
 from market.mechanisms.posted import posted_book, posted_money
 from market.order_files import InputError, NetworkFile, OrdersFile, read_network, read_orders
 from market.units import TICKS_PER_UNIT, decimal_text, shown
+from market.whole_file import whole
 
 
 def result_text(
@@ -88,13 +88,9 @@ def write_result(
 ) -> None:
     """Write result.json whole or not at all. Raises InputError if the place cannot be written."""
     text = result_text(placed, grid, outcome, reference)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        try:
+        with whole(path) as draft:
             draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(path, None, None, error.strerror or "cannot be written") from error
 

@@ -33,6 +33,7 @@ ROOMS = {
     "market/service": {
         "broker", "market.backtest", "market.billing", "market.clearing", "market.mechanisms", "market.proof",
         "market.record", "market.series", "market.service", "market.settlement", "market.tariffs", "market.units",
+        "market.whole_file",
     },
     "market/backtest": {
         "firmware.host.streets", "market.backtest", "market.clearing", "market.mechanisms", "market.order_files",

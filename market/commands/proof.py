@@ -20,6 +20,7 @@ from market.record.rows import INTERVAL, MONTH
 from market.service.chain import read_heads
 from market.service.proofs import ProofError, proof_of
 from market.tariffs.months import month_of
+from market.whole_file import whole
 
 HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -155,10 +156,9 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.new")
     try:
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(path)
+        with whole(path) as draft:
+            draft.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
     print(f"{path}: written", file=sys.stderr)

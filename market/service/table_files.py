@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +15,7 @@ from market.record import Record
 from market.service.tables import Column, Row, Table
 from market.tariffs.amounts import money_text
 from market.tariffs.months import epoch_s
+from market.whole_file import whole
 
 FORMATS = ("csv", "parquet")
 ROWS_AT_ONCE = 20_000
@@ -41,14 +41,10 @@ def span(first: date | None, last: date | None, zone: ZoneInfo) -> tuple[int, in
 def write_table(record: Record, table: Table, start: int, end: int, path: Path, form: str) -> int:
     """Write the rows to ``path``, whole or not at all; returns how many. Raises TableFileError."""
     rows = table.rows(record, start, end)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole(path) as part:
             count = (_write_csv if form == "csv" else _write_parquet)(part, table.columns, rows)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise TableFileError(f"{path}: {error.strerror or 'cannot be written'}") from None
     return count

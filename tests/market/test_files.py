@@ -291,3 +291,8 @@ def test_the_command_refuses_in_one_line_with_status_2(desk: Desk, capsys: pytes
     assert main(["verify", str(desk.result), *typed[1:5]]) == 0
     assert main([*typed[:6], str(desk.orders)]) == 2, "an input is never overwritten"
     assert desk.orders.read_text() == ORDERS
+    capsys.readouterr()
+    for place in (".", "/dev/null"):
+        assert main([*typed[:6], place]) == 2
+        assert capsys.readouterr().err.endswith(": is there already and is no ordinary file\n")
+    assert Path("/dev/null").is_char_device()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
@@ -104,14 +105,31 @@ def test_parquet_holds_the_same_with_types(store: Path, tmp_path: Path, what: st
         (["--from", "2026-06-02", "--to", "2026-06-01"], "--to 2026-06-01 is before --from 2026-06-02"),
         (["--store", "nowhere"], "nowhere: there is no record here"),
         (["--out", "/dev/null/x.csv"], "/dev/null/x.csv: "),
+        (["--out", "."], ".: is there already and is no ordinary file"),
+        (["--out", "pipe"], "pipe: is there already and is no ordinary file"),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(
-    store: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+    store: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    line: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
     assert main(["export", "--store", str(store), *arguments]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and line in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"] and Path("pipe").is_fifo()
+
+
+def test_a_link_goes_on_leading_to_what_is_written(store: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.csv"
+    link.symlink_to("elsewhere.csv")
+    assert main(["export", "--store", str(store), "--out", str(link)]) == 0
+    assert link.is_symlink() and link.read_text() == (tmp_path / "elsewhere.csv").read_text() != ""
 
 
 def test_the_last_day_of_the_calendar_is_a_day(store: Path, tmp_path: Path) -> None:
