@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from market.commands.errors import CommandError
+from market.whole_file import whole
 
 if TYPE_CHECKING:
     from market.record import Record
@@ -124,13 +124,9 @@ def _write(arguments: argparse.Namespace, month: Month) -> int:
 
 def write_whole(path: Path, content: bytes) -> None:
     """The file is there whole or not at all. Raises CommandError."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole(path) as part:
             part.write_bytes(content)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or 'cannot be written'}") from None

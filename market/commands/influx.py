@@ -62,14 +62,20 @@ def run_rebuild(arguments: argparse.Namespace) -> int:
         series = series_from_environment(os.environ, arguments.store, community=community)
         try:
             gates, points = rebuild(record, arguments.store, series, series_name(os.environ), _progress)
-            hourly = isinstance(series, InfluxSeries) and series.sum_hours()
+            first, last = next(record.gates(), None), record.last_gate()
+            hourly = False
+            if isinstance(series, InfluxSeries) and first is not None and last is not None:
+                if sys.stderr.isatty():
+                    print("\nhourly sums", end="", file=sys.stderr, flush=True)
+                hourly = series.sum_hours(first.start, last.start)
         finally:
             series.close()
     finally:
         record.close()
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    print(f"{points} points of {gates} gate closures are in {series_name(os.environ)}{', with hourly sums' * hourly}")
+    sums = ", with hourly sums" * hourly
+    print(f"{points} points of {gates} gate closures are written to {series_name(os.environ)}{sums}")
     return 0
 
 

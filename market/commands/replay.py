@@ -11,7 +11,7 @@ from typing import Any
 from market.commands import broker
 from market.commands.errors import CommandError
 from market.commands.proof import heads_in, hex_key
-from market.record import Record
+from market.record import Record, RecordError
 from market.service.audit import audit
 from market.service.chain_check import Chained
 from market.service.published import PublishedError, published_head
@@ -20,7 +20,10 @@ from market.service.replay import DifferenceError, replay
 
 def told(difference: Exception) -> str:
     """The difference in one line; a changed record can lead to any other failure, which is a finding too."""
-    return str(difference) if isinstance(difference, DifferenceError) else f"the record is damaged: {difference!r}"
+    if isinstance(difference, DifferenceError):
+        return str(difference)
+    plain = isinstance(difference, (RecordError, ValueError))
+    return f"the record is damaged: {difference if plain else repr(difference)}"
 
 
 def add(commands: Any, store: Path) -> None:

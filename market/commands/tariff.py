@@ -83,7 +83,7 @@ def run_quote(arguments: argparse.Namespace) -> int:
 
     tariff = _read(arguments.name)
     try:
-        month = _first_month(tariff) if arguments.month is None else month_of(arguments.month)
+        month = month_of(str(_first_month(tariff)) if arguments.month is None else arguments.month)
     except ValueError as error:
         raise CommandError(f"--month: {error}") from None
     try:

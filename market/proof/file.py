@@ -43,7 +43,14 @@ def plain(value: Mapping[str, Any]) -> str:
 
 
 def entry_text(
-    closure: Closure, number: int, closed_at: int, accounts: int, tree: Tree, facts: Mapping[str, Any], sealed: bytes
+    closure: Closure,
+    number: int,
+    closed_at: int,
+    accounts: int,
+    tree: Tree,
+    facts: Mapping[str, Any],
+    secret_name: str,
+    sealed: bytes,
 ) -> str:
     """The public text of a gate closure; its hash goes into the head."""
     return plain(
@@ -56,6 +63,7 @@ def entry_text(
             "root": tree.root.hex(),
             "blinding": f"{tree.blinding:064x}",
             "facts": dict(facts),
+            "secret": secret_name,
             "sealed": sealed.hex(),
         }
     )

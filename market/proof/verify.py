@@ -24,7 +24,7 @@ FILE = ("pumasi_proof", "community", "account", "kind", "start", "length", "publ
 NEWEST = ("number", "kind", "start", "length", "revision", "head", "signature")
 ENTRY = (
     "community", "number", "kind", "start", "length", "revision", "closed_at", "accounts", "root", "blinding", "facts",
-    "sealed",
+    "secret", "sealed",
 )  # fmt: skip
 
 
@@ -210,15 +210,15 @@ def _money(value: Any, name: str, check: str) -> int:
     return int(value)
 
 
-def _ascii(value: Any, name: str) -> str:
+def _ascii(value: Any, name: str, check: str = "form") -> str:
     if type(value) is not str or not all(" " <= sign <= "~" for sign in value):
-        _fail("form", "{what} is not plain text.", what=name)
+        _fail(check, "{what} is not plain text.", what=name)
     return value
 
 
-def _hex(value: Any, size: int, name: str) -> bytes:
+def _hex(value: Any, size: int, name: str, check: str = "form") -> bytes:
     if type(value) is not str or len(value) != 2 * size or not set(value) <= set("0123456789abcdef"):
-        _fail("form", "{what} is not {digits} hexadecimal digits.", what=name, digits=2 * size)
+        _fail(check, "{what} is not {digits} hexadecimal digits.", what=name, digits=2 * size)
     return bytes.fromhex(value)
 
 
@@ -245,10 +245,12 @@ def _entry(proof: dict[str, Any], text: str, revision: int) -> dict[str, Any]:
     entry = _object(_plain(text, "chain"), ENTRY, _say("an entry"), "chain")
     for name in ("number", "start", "length", "revision", "closed_at", "accounts"):
         _whole(entry[name], name, "chain")
-    for name in ("root", "blinding", "sealed"):
-        if type(entry[name]) is not str or len(entry[name]) != 64 or not set(entry[name]) <= set("0123456789abcdef"):
-            _fail("chain", "{what} is not {digits} hexadecimal digits.", what=name, digits=64)
-    _object(entry["facts"], FACTS[proof["kind"]], _say("the facts"), "chain")
+    for name, size in (("root", 32), ("blinding", 32), ("secret", 8), ("sealed", 32)):
+        _hex(entry[name], size, name, "chain")
+    facts = _object(entry["facts"], FACTS[proof["kind"]], _say("the facts"), "chain")
+    for name, value in {**facts, **entry}.items():
+        if name in ("community", "kind", "currency", "month"):
+            _ascii(value, name, "chain")
     for name in ("community", "kind", "start", "length"):
         if entry[name] != proof[name]:
             told = {"what": name, "entry": entry[name], "file": proof[name]}
@@ -524,6 +526,7 @@ def _ordered(entry: dict[str, Any], texts: dict[str, dict[str, Any]], before: di
         return Check("order", True, _say("The interval was final: your order and what you traded stay as they were."))
     limit = _signed(order["limit_ticks"], "limit_ticks", "order")
     energy = _whole(order["energy_wh"], "energy_wh", "order")
+    _ascii(order["side"], "side", "order")
     imported, exported = outcome["import_wh"], outcome["export_wh"]
     side, due = "sell" if exported > imported else "buy" if imported > exported else "none", abs(exported - imported)
     if mechanism == "monthly-netting":

@@ -129,6 +129,12 @@ class Ledger(Part):
         start = self._db.one("SELECT min(start) FROM gate WHERE kind = ?", INTERVAL)[0]
         return None if start is None else int(start)
 
+    def first_closed_since(self, moment: int) -> int | None:
+        """The start of the first interval whose gate closed at or after ``moment`` [epoch s] by the market's clock."""
+        query = "SELECT min(start) FROM gate WHERE kind = ? AND revision = 0 AND closed_at >= ?"
+        start = self._db.one(query, INTERVAL, moment)[0]
+        return None if start is None else int(start)
+
     def horizon_before(self, before_s: int) -> int:
         """The arrival number up to which readings had come ``before_s`` before the last closure, by the market's clock.
 

@@ -21,7 +21,9 @@ def migrate(database: Database) -> None:
         with database.engine().begin() as connection:
             upgrade(connection, from_format=database.format())
     except SQLAlchemyError as error:
-        raise RecordError(f"{database.name}: cannot be brought to the present format: {error}") from error
+        # What the database itself said: SQLAlchemy adds lines of its own.
+        said = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise RecordError(f"{database.name}: cannot be brought to the present format: {said}") from error
 
 
 def upgrade(connection: Connection, from_format: int, to: str = "head") -> None:

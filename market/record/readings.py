@@ -237,6 +237,12 @@ class Readings(Part):
         rows = self._db.execute("SELECT meter FROM reading WHERE start = ? AND length = ?", (start, length))
         return {row[0] for row in rows}
 
+    def came_after(self, arrival: int) -> list[tuple[int, str]]:
+        """(interval start, meter) of the readings with a greater arrival number."""
+        self._flush_readings()
+        rows = self._db.execute("SELECT start, meter FROM reading WHERE arrival > ?", (arrival,))
+        return [(int(start), str(meter)) for start, meter in rows]
+
     def heard_counts(self, start: int, end: int, length: int) -> dict[int, int]:
         """Interval start -> how many readings of it are stored, for ``start <= interval start < end``."""
         self._flush_readings()
@@ -286,6 +292,11 @@ class Readings(Part):
             "SELECT * FROM correction WHERE meter = ? AND start >= ? AND start < ? ORDER BY number", (meter, start, end)
         )
         return [_correction(row) for row in rows]
+
+    def estimates_between(self, start: int, end: int) -> list[tuple[int, str]]:
+        """(interval start, meter) of the estimates with ``start <= interval start < end``."""
+        query = "SELECT DISTINCT start, meter FROM correction WHERE start >= ? AND start < ? AND reason = ?"
+        return [(int(at), str(meter)) for at, meter in self._db.execute(query, (start, end, ESTIMATED))]
 
     def overtaken_estimates(self) -> list[tuple[str, int]]:
         """(meter, interval start) of the estimates whose reading came after all."""

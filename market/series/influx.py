@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -36,6 +37,11 @@ from market.series.points import (
 BATCH_LINES = 5000
 CONNECT_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 10.0
+LONG_TIMEOUT_S = 600.0
+"""For what the database does with all it holds."""
+DAY_S, HOUR_S = 86_400, 3_600
+LET_GO = "points beyond retention policy"
+"""Said of points older than the database is to keep; it has taken the others of the batch."""
 
 P = TypeVar("P", HouseholdPoint, CommunityPoint, PartnerPoint, FlowPoint, ReadingPoint, HealthPoint)
 
@@ -60,9 +66,7 @@ class InfluxSeries:
         self._database = database
         self._community = community
         self._headers = dict(headers)
-        self._pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S), retries=False, maxsize=4
-        )
+        self._pool = urllib3.PoolManager(retries=False, maxsize=4)
         self._send = send or self._send_by_write
         self._release = release
         self._writing = threading.Lock()
@@ -88,6 +92,8 @@ class InfluxSeries:
             try:
                 writer.write(bucket, org, batch, write_precision="s")  # type: ignore[arg-type]  # a str there
             except ApiException as error:
+                if LET_GO in str(error.body):
+                    return
                 raise _refused(url, bucket, error.status or 0, error.body or error.reason) from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise _unreachable(url, error) from error
@@ -147,15 +153,26 @@ class InfluxSeries:
         return sorted(self._points(HealthPoint, start, end), key=_when)
 
     def clear(self) -> None:
-        """See Series.clear."""
+        """See Series.clear. Hourly sums stay: their interval points may be older than the database keeps them."""
         for kind in lines.MEASUREMENT:
-            self._query(lines.delete(kind, self._community), method="POST")
+            self._query(lines.delete(kind, self._community), method="POST", timeout_s=LONG_TIMEOUT_S)
 
-    def sum_hours(self) -> bool:
-        """Make the hourly sums again from all interval points; False where the database was not set up for them."""
+    def sum_hours(self, first_start: int, last_start: int) -> bool:
+        """Make the hourly sums again, of the record's intervals between the two whose points stand here.
+
+        The sum of the oldest hour that stands is left as it is when points before it are gone: some of its own may be
+        among them. False where the database was not set up for hourly sums.
+        """
+        oldest = next(self._found(CommunityPoint, lines.oldest(self._community)), None)
+        if oldest is None:
+            return False
+        begin = oldest.start // HOUR_S * HOUR_S + (HOUR_S if oldest.start > first_start else 0)
         try:
-            for kind in lines.SUMMED:
-                self._query(lines.hourly(self._database, kind), method="POST")
+            for start in range(begin, last_start + 1, DAY_S):
+                where = lines.within(self._community, start, min(start + DAY_S, last_start + HOUR_S))
+                for kind in lines.SUMMED:
+                    hourly = lines.hourly(self._database, kind, where)
+                    self._query(hourly, method="POST", timeout_s=LONG_TIMEOUT_S)
         except SeriesError as error:
             if "retention policy not found" in str(error):
                 return False
@@ -180,18 +197,24 @@ class InfluxSeries:
                 named.add((point.household, point.start, point.length, point.partner))
         if not revision:
             return
-        starts = [start for _, start, _ in revision]
-        for old in self._points(PartnerPoint, min(starts), max(starts) + 1):
-            owner = (old.household, old.start, old.length)
-            if owner in revision and (*owner, old.partner) not in named and old.bought_wh + old.sold_wh:
-                yield PartnerPoint(old.start, old.length, old.household, old.partner, 0, 0, revision[owner])
+        # Day by day: corrections of intervals months apart may come together.
+        for _, day in groupby(sorted({start for _, start, _ in revision}), key=lambda start: start // DAY_S):
+            starts = list(day)
+            for old in self._points(PartnerPoint, starts[0], starts[-1] + 1):
+                owner = (old.household, old.start, old.length)
+                if owner in revision and (*owner, old.partner) not in named and old.bought_wh + old.sold_wh:
+                    yield PartnerPoint(old.start, old.length, old.household, old.partner, 0, 0, revision[owner])
 
     def _points(self, kind: type[P], start: int, end: int, **tags: str) -> Iterator[P]:
-        for table in self._query(lines.select(kind, self._community, start, end, **tags)):
+        return self._found(kind, lines.select(kind, self._community, start, end, **tags))
+
+    def _found(self, kind: type[P], statement: str) -> Iterator[P]:
+        for table in self._query(statement):
             yield from lines.points(kind, table["columns"], table["values"])
 
-    def _query(self, statement: str, method: str = "GET") -> list[dict[str, Any]]:
-        body = self._request(method, "/query", {"db": self._database, "epoch": "s", "q": statement})
+    def _query(self, statement: str, method: str = "GET", timeout_s: float = READ_TIMEOUT_S) -> list[dict[str, Any]]:
+        arguments = {"db": self._database, "epoch": "s", "q": statement}
+        body = self._request(method, "/query", arguments, timeout_s=timeout_s)
         try:
             result = json.loads(body)["results"][0]
         except (ValueError, KeyError, IndexError) as error:
@@ -204,14 +227,21 @@ class InfluxSeries:
     def _send_by_write(self, batch: list[str]) -> None:
         self._request("POST", "/write", {"db": self._database, "precision": "s"}, "\n".join(batch).encode())
 
-    def _request(self, method: str, path: str, arguments: dict[str, str], body: bytes | None = None) -> bytes:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        arguments: dict[str, str],
+        body: bytes | None = None,
+        timeout_s: float = READ_TIMEOUT_S,
+    ) -> bytes:
+        place = f"{self._url}{path}?{urlencode(arguments)}"
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=timeout_s)
         try:
-            answer = self._pool.request(
-                method, f"{self._url}{path}?{urlencode(arguments)}", headers=self._headers, body=body
-            )
+            answer = self._pool.request(method, place, headers=self._headers, body=body, timeout=timeout)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _unreachable(self._url, error) from error
-        if answer.status >= 300:
+        if answer.status >= 300 and LET_GO.encode() not in answer.data:
             raise _refused(self._url, self._database, answer.status, answer.data)
         return answer.data
 
@@ -236,5 +266,5 @@ def _refused(url: str, database: str, status: int, body: object) -> SeriesError:
     if status in (401, 403):
         return SeriesError(f"InfluxDB at {url} refuses the credentials ({status}: {text})")
     if status == 404 or "database not found" in text:
-        return SeriesError(f"InfluxDB at {url} has no database {database!r}: create it first ({text})")
+        return SeriesError(f"InfluxDB at {url} has no database {database!r}: pumasi influx init makes it ({text})")
     return SeriesError(f"InfluxDB at {url} refuses ({status}: {text})")

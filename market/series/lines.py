@@ -7,7 +7,7 @@ Tags: community, household, partner, node, meter, length. Fields: integers only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -33,8 +33,10 @@ MEASUREMENT: dict[type[Point], str] = {
 }
 LATEST = 9_223_372_036
 """The last whole second a 64-bit count of nanoseconds can name."""
+UNPRICED = -(2**30)
+"""No price is this: what takes an earlier revision's place where nothing bounds the price any more."""
 HOURS = "hours"
-"""The retention policy of hourly sums; measurements and fields are called as in the series."""
+"""The retention policy of hourly sums, and the end of their measurements' names; fields are called as in the series."""
 SUMMED: dict[type[Point], tuple[str, ...]] = {
     HouseholdPoint: (
         "import_wh", "export_wh", "generation_wh", "consumption_wh", "bought_wh", "sold_wh", "received_wh", "given_wh",
@@ -61,10 +63,17 @@ def field_names(kind: type[Point]) -> list[str]:
 
 
 def written(rows: Iterable[Point], community: str) -> list[str]:
-    """A line for each point; every field is a 64-bit integer, and one that is None is left out."""
+    """A line for each point; every field is a 64-bit integer, and one that is None is left out.
+
+    In a later revision it is UNPRICED: a field that is left out keeps the value it has in the database.
+    """
     made = []
     for point in rows:
-        form, values, tags, heads = _form(type(point), community, getattr(point, "price_ticks", 0) is None)  # type: ignore[arg-type]  # classes can be hashed
+        unpriced = False
+        if isinstance(point, FlowPoint) and point.price_ticks is None:
+            unpriced = not point.revision
+            point = point if unpriced else replace(point, price_ticks=UNPRICED)
+        form, values, tags, heads = _form(type(point), community, unpriced)  # type: ignore[arg-type]  # classes can be hashed
         found = values(point)
         named = found[:tags]
         head = heads.get(named)
@@ -109,15 +118,25 @@ def delete(kind: type[Point], community: str) -> str:
     return f'DELETE FROM "{MEASUREMENT[kind]}" WHERE "community" = {_text(community)}'
 
 
-def hourly(database: str, kind: type[Point]) -> str:
-    """InfluxQL that sums the points of one kind, of all communities, by the hour."""
+def oldest(community: str) -> str:
+    """InfluxQL for the first interval that the database still holds of a community."""
+    return f"{select(CommunityPoint, community, -LATEST, LATEST)} ORDER BY time LIMIT 1"
+
+
+def hourly(database: str, kind: type[Point], where: str = "") -> str:
+    """InfluxQL that sums the points of one kind by the hour: all communities' of all time, or those of ``where``."""
     measurement, place = MEASUREMENT[kind], name(database)
     sums = ", ".join(f'sum("{field}") AS "{field}"' for field in SUMMED[kind])
     tags = ", ".join(f'"{tag}"' for tag in ["community", *tag_names(kind)])
     return (
-        f'SELECT {sums} INTO {place}."{HOURS}"."{measurement}" FROM {place}."autogen"."{measurement}" '
-        f"GROUP BY time(1h), {tags}"
+        f'SELECT {sums} INTO {place}."{HOURS}"."{measurement}_{HOURS}" FROM {place}."autogen"."{measurement}" '
+        f"{where}GROUP BY time(1h), {tags}"
     )
+
+
+def within(community: str, start: int, end: int) -> str:
+    """``hourly``'s condition for one community and the hours `start <= time < end`."""
+    return f'WHERE "community" = {_text(community)} AND time >= {start}s AND time < {end}s '
 
 
 def name(text: str) -> str:
@@ -136,6 +155,8 @@ def points(kind: type[P], columns: Sequence[str], rows: Sequence[Sequence[Any]])
             found["heard"] = bool(found["heard"])
             # Points from before there were gifts do not have them.
             found |= {name: found[name] or 0 for name in ("received_wh", "given_wh")}
+        elif kind is FlowPoint and found["price_ticks"] == UNPRICED:
+            found["price_ticks"] = None
         yield kind(**found)
 
 

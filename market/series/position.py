@@ -7,6 +7,7 @@ points it holds; a crash between the two writes only makes the same points be wr
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -28,11 +29,11 @@ def read_position(directory: Path, name: str) -> int:
 
 
 def write_position(directory: Path, name: str, position: int) -> None:
-    """Replace the position of the series ``name``, of one writing process."""
+    """Replace the position of the series ``name``; a market and a rebuild may do so side by side."""
     path = directory / POSITION_FILE
     positions = _positions(path)
     positions[name] = position
-    fresh = path.with_suffix(".new")
+    fresh = path.with_suffix(f".{os.getpid()}.new")
     fresh.write_text(json.dumps(positions))
     fresh.replace(path)
 

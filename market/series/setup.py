@@ -20,6 +20,7 @@ from market.series.environment import PASSWORD, TOKEN, URL
 from market.series.points import SeriesError
 
 RESAMPLED_DAYS = 7
+SHARD_DAYS = 7
 TIMEOUT_S = 10.0
 
 
@@ -29,15 +30,18 @@ def prepare(environ: Mapping[str, str], keep_days: int | None) -> Iterator[str]:
     ``keep_days`` is how long interval points are kept, None for ever. Doing it again changes what
     differs and nothing else. Raises SeriesError when the database cannot be reached or refuses.
     """
-    server = _Server(environ[URL].rstrip("/"), _headers(environ))
+    with_token = all(environ.get(name) for name in TOKEN)  # as the series is written
+    server = _Server(environ[URL].rstrip("/"), _headers(environ, with_token))
     version = server.version()
     major = version.removeprefix("v").partition(".")[0]
+    if major in ("2", "3") and not with_token:
+        raise SeriesError(f"InfluxDB {version} at {server.url} is set up with {', '.join(TOKEN)}")
     if major == "1":
-        yield from _first(server, environ.get(PASSWORD[-1]) or environ[TOKEN[-1]], keep_days)
+        yield from _first(server, environ[TOKEN[-1] if with_token else PASSWORD[-1]], keep_days)
     elif major == "2":
-        yield from _second(server, environ.get(TOKEN[1], ""), environ.get(TOKEN[-1], ""), keep_days)
+        yield from _second(server, environ[TOKEN[1]], environ[TOKEN[-1]], keep_days)
     elif major == "3":
-        yield from _third(server, environ.get(TOKEN[-1], ""), keep_days)
+        yield from _third(server, environ[TOKEN[-1]], keep_days)
     else:
         yield f"{server.url} says it is version {version or 'nothing'}: there is nothing to set up that we know of"
 
@@ -47,13 +51,16 @@ def _first(server: _Server, database: str, keep_days: int | None) -> Iterator[st
     server.query(f"CREATE DATABASE {name}")
     yield f"InfluxDB {server.version()}: database {database} is there"
     duration = "INF" if keep_days is None else f"{keep_days}d"
-    server.query(f'ALTER RETENTION POLICY "autogen" ON {name} DURATION {duration} SHARD DURATION 7d DEFAULT')
+    shard_days = min(SHARD_DAYS, keep_days or SHARD_DAYS)  # the server lets go of whole shards only
+    policy = f'RETENTION POLICY "autogen" ON {name} DURATION {duration}'
+    server.query(f"CREATE {policy} REPLICATION 1 SHARD DURATION {shard_days}d DEFAULT", fine="already exists")
+    server.query(f"ALTER {policy} SHARD DURATION {shard_days}d DEFAULT")
     yield f"interval points are kept {'for ever' if keep_days is None else f'{keep_days} days'}"
     server.query(f'CREATE RETENTION POLICY "{lines.HOURS}" ON {name} DURATION INF REPLICATION 1 SHARD DURATION 52w')
     for kind in lines.SUMMED:
         query = f'"{lines.MEASUREMENT[kind]}_{lines.HOURS}"'
         # Its definition may be an older version's.
-        server.query(f"DROP CONTINUOUS QUERY {query} ON {name}")
+        server.query(f"DROP CONTINUOUS QUERY {query} ON {name}", fine="not found")
         server.query(
             f"CREATE CONTINUOUS QUERY {query} ON {name} RESAMPLE EVERY 1h FOR {RESAMPLED_DAYS}d "
             f"BEGIN {lines.hourly(database, kind)} END"
@@ -108,11 +115,12 @@ class _Server:
             self._version = answer.headers.get("X-Influxdb-Version", "")
         return self._version
 
-    def query(self, statement: str) -> None:
+    def query(self, statement: str, fine: str | None = None) -> None:
+        """Have a statement run; an answer that says ``fine`` is one."""
         answer = self._request("POST", "/query", {"q": statement}, None)
         found = _json(answer.data)
         problem = found.get("error") or next((r["error"] for r in found.get("results", []) if "error" in r), None)
-        if problem and "not found" not in problem:
+        if problem and not (fine and fine in problem):
             raise SeriesError(f"InfluxDB at {self.url} refuses {statement.partition('(')[0][:60]!r}: {problem}")
 
     def call(
@@ -143,10 +151,10 @@ class _Server:
             raise SeriesError(f"InfluxDB at {self.url} cannot be reached ({type(error).__name__})") from error
 
 
-def _headers(environ: Mapping[str, str]) -> dict[str, str]:
-    if environ.get(PASSWORD[0]):
-        return dict(urllib3.make_headers(basic_auth=f"{environ[PASSWORD[0]]}:{environ.get(PASSWORD[1], '')}"))
-    return {"Authorization": f"Token {environ.get(TOKEN[0], '')}"}
+def _headers(environ: Mapping[str, str], with_token: bool) -> dict[str, str]:
+    if with_token:
+        return {"Authorization": f"Token {environ[TOKEN[0]]}"}
+    return dict(urllib3.make_headers(basic_auth=":".join(environ.get(name, "") for name in PASSWORD[:2])))
 
 
 def _json(data: bytes) -> dict[str, Any]:

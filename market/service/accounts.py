@@ -177,13 +177,17 @@ def interval_accounts(
 
 
 def month_accounts(result: Mapping[str, Any], transfers: Iterable[Transfer]) -> list[Account]:
-    """Every household's account with its bill, by household, and every other account that money moved on, by name."""
+    """Every household's account with its bill, by household, and every other account that money moved on, by name.
+
+    With whom it traded stays out of the leaf: a proof would name neighbours that other pages keep unnamed.
+    """
     own = _by_account(transfers)
     accounts = []
     for bill in sorted(result["bills"], key=lambda bill: str(bill["household"])):
         name = household_account(bill["household"])
         moved = own.pop(name, [])
-        texts = {"bill": {"account": name, "bill": _exact(bill)}, "transfers": _transfers(name, moved)}
+        told = {member: value for member, value in bill.items() if member != "partners"}
+        texts = {"bill": {"account": name, "bill": _exact(told)}, "transfers": _transfers(name, moved)}
         accounts.append(Account(name, _written(texts), 0, _net(name, moved)))
     return _with_pool(accounts + _others(own))
 

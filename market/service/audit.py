@@ -26,7 +26,7 @@ from market.mechanisms.outcome import network_fees, own_welfare
 from market.mechanisms.partners import partner_fees, partner_money, partner_trades, without
 from market.mechanisms.posted import posted_book, posted_money
 from market.mechanisms.reference import mid_market_price
-from market.record import Record
+from market.record import Record, RecordError
 from market.record.record import Gate
 from market.record.rows import FINAL, MONTH
 from market.service.chain_check import ChainCheck, Chained, ChainError
@@ -78,13 +78,14 @@ def audit(
     master = master_key(key_file) if key_file.exists() else None
     with record.snapshot():
         moving, chain = Moving(), ChainCheck(record, directory, heads, public_key)
-        readings = _check_readings(record, master, moving)
+        readings = _met("the record", _check_readings, record, master, moving)
         total, gates, transfers = record.last_gate_number(), 0, 0
         order = _Order()
-        for gate in record.gates(kind=None):
-            order.check(record, gate)
-            transfers += (_check_month if gate.kind == MONTH else _check_settlement)(record, gate)
-            _chain(chain.check, gate)
+        for gate in _closures(record):
+            where = _where(gate)
+            _met(where, order.check, record, gate)
+            transfers += _met(where, _check_month if gate.kind == MONTH else _check_settlement, record, gate)
+            _met(where, chain.check, gate)
             gates += 1
             progress(gates, total)
         if not gates:
@@ -92,16 +93,30 @@ def audit(
         for table, expected in (("result", gates), ("transfer", transfers)):
             if record.counts()[table] != expected:
                 raise DifferenceError(f"{record.counts()[table] - expected} rows of {table} belong to no gate closure")
-        chained = _chain(chain.finish)
-        _chain(moving.check, record, chain.outcomes)
+        chained = _met("the chain", chain.finish)
+        _met("the record", moving.check, record, chain.outcomes)
     return Audited(readings, master is not None, gates, transfers, chained)
 
 
-def _chain(check: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+def _met(where: str, check: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+    """What the check returns. What it cannot read, as data are damaged, is told with the place where it was met."""
     try:
         return check(*values, **named)
     except (ChainError, MovedError) as error:
         raise DifferenceError(str(error)) from None
+    except KeyError as missing:
+        raise DifferenceError(f"{where}: {missing.args[0]} is missing") from missing
+    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as damage:
+        raise DifferenceError(f"{where}: it cannot be read: {damage}") from damage
+    except RecordError as error:
+        raise DifferenceError(f"{where}: {error}") from error
+
+
+def _closures(record: Record) -> Iterator[Gate]:
+    rows, number = record.gates(kind=None), 0
+    while (gate := _met(f"the closure after {number}", next, rows, None)) is not None:
+        number = gate.number
+        yield gate
 
 
 class _Order:
@@ -147,6 +162,8 @@ def _check_readings(record: Record, master: bytes | None, moving: Moving) -> int
         for name, stored in zip(("start", "length", *REGISTERS, "outbox", "seq"), columns, strict=True):
             if getattr(sent, name) != stored:
                 raise DifferenceError(f"{where}: {name} is stored as {stored}, the meter sent {getattr(sent, name)}")
+        if keys is not None and keys.known(meter) is None:
+            raise DifferenceError(f"{where}: the meter never was a member's")
         if keys is not None and not verify(keys.key(meter, sent.kid), topic(community, meter, "reading"), payload):
             raise DifferenceError(f"{where}: the seal does not fit what is stored")
         count += 1

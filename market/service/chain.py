@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from broker.keys import KeyFileError
 from broker.private_files import held
 from market.proof.head import GENESIS, entry_hash, head_of, signed_text, skip
 from market.record import Gate, Record
 from market.record.rows import ChainRow
-from market.service.chain_keys import chain_keys
+from market.service.chain_keys import KEY_FILE, chain_keys, signed_by
 from market.service.closures import closure_of, derive
 
 HEADS_FILE = "heads.jsonl"
@@ -27,6 +28,7 @@ class Chain:
     def __init__(self, record: Record, directory: Path) -> None:
         self._record = record
         self._keys = chain_keys(directory)
+        self._directory = directory
         self._heads = directory / HEADS_FILE
         self._last: tuple[ChainRow, dict[str, Any]] | None = None
 
@@ -58,8 +60,16 @@ class Chain:
         return self._last
 
     def catch_up(self, say: Callable[[str], None]) -> None:
-        """Chain the closures of an older record, and write what the file of heads lacks."""
+        """Chain the closures of an older record, and write what the file of heads lacks.
+
+        Raises KeyFileError where another key has signed what there is: no key would fit the whole chain any more.
+        """
         last = self._record.last_chain()
+        if last is not None and not self._signed(last):
+            raise KeyFileError(
+                f"{self._directory / KEY_FILE}: the newest head of {self._record.name} is not signed by this key;"
+                " put back the chain.key and proof.secret of the store that began it"
+            )
         count = 0
         for gate in self._record.gates(after=0 if last is None else last.gate, kind=None):
             with self._record.transaction():
@@ -71,6 +81,11 @@ class Chain:
         if self._last_written() > (0 if newest is None else newest.gate):
             say("a head was published that the record has not reached: is it an old copy? See pumasi audit")
         self.write_heads()
+
+    def _signed(self, row: ChainRow) -> bool:
+        gate = next(self._record.gates(after=row.gate - 1, kind=None))
+        text = signed_text(closure_of(self._record, gate), row.gate, row.head)
+        return signed_by(self._keys.public_key, text, row.signature or "")
 
     def newest(self) -> bytes | None:
         """The signed head of the newest closure, as it goes to the topic."""
@@ -133,9 +148,24 @@ def read_heads(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                row = msgspec.json.decode(line)
-                if type(row["number"]) is not int or len(bytes.fromhex(row["head"])) != 32:
-                    raise ValueError
-            except (KeyError, TypeError, ValueError):
+                yield published(line)
+            except ValueError:
                 raise ValueError(f"{path}: line {number} is not a published head") from None
-            yield row
+
+
+class _Published(msgspec.Struct):
+    """What of a published head is looked at."""
+
+    number: int
+    head: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    revision: int = 0
+
+
+def published(line: bytes) -> dict[str, Any]:
+    """One published head. Raises ValueError for what is none."""
+    try:
+        msgspec.json.decode(line, type=_Published)
+        row: dict[str, Any] = msgspec.json.decode(line)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+    return row

@@ -107,13 +107,13 @@ class ChainCheck:
         stored = msgspec.json.decode(row.sealed)
         newest = {table: stored[table]["up_to"] for table in NUMBERED}
         transfers = self._record.transfers(gate.number)
-        due = plain(
-            sealed_of(self._record, gate, transfers, self._before, newest, stored["secret"], stored["outcomes"])
-        )
+        due = plain(sealed_of(self._record, gate, transfers, self._before, newest, stored["outcomes"]))
         if row.sealed != due:
             raise ChainError(f"{where}: {_parting(row.sealed, due)} is not as it was chained")
         self._before = stored
-        if self._secret is not None and secret_name(self._secret) == stored["secret"]:
+        # Its entry says under which secret it was made, and the head covers that: nothing here can be passed off as
+        # made under one that was destroyed.
+        if self._secret is not None and secret_name(self._secret) == msgspec.json.decode(row.entry)["secret"]:
             entry = entry_of(self._record, gate, transfers, row.sealed, self._secret)
             if row.entry != entry:
                 raise ChainError(f"{where}: {_parting(row.entry, entry)} is not as it was chained")

@@ -68,7 +68,7 @@ def derive(record: Record, gate: Gate, before: Mapping[str, Any], secret: bytes)
     """The closure's entry and what is sealed in it; ``before`` is what was sealed one closure earlier."""
     transfers = record.transfers(gate.number)
     newest = up_to(record)
-    sealed = plain(sealed_of(record, gate, transfers, before, newest, secret_name(secret), record.outcomes()))
+    sealed = plain(sealed_of(record, gate, transfers, before, newest, record.outcomes()))
     return Derived(entry_of(record, gate, transfers, sealed, secret), sealed)
 
 
@@ -78,7 +78,7 @@ def entry_of(record: Record, gate: Gate, transfers: Sequence[Transfer], sealed: 
     tree = grow(secret, closure, accounts)
     salt = hmac.digest(secret, f"pumasi/1 sealed\n{closure.community}\n{gate.number}".encode(), hashlib.sha256)
     tied = sealed_hash(salt, sealed)
-    return entry_text(closure, gate.number, gate.closed_at, len(accounts), tree, facts, tied)
+    return entry_text(closure, gate.number, gate.closed_at, len(accounts), tree, facts, secret_name(secret), tied)
 
 
 def up_to(record: Record) -> dict[str, int]:
@@ -92,13 +92,11 @@ def sealed_of(
     transfers: Sequence[Transfer],
     before: Mapping[str, Any],
     newest: Mapping[str, int],
-    secret: str,
     outcomes: Mapping[str, int],
 ) -> dict[str, Any]:
     """Digests of the closure's own rows, and of every row since the closure before, as far as ``newest``."""
     since = {table: before[table]["up_to"] if before else BEGINNING for table in NUMBERED}
     return {
-        "secret": secret,
         "gate": [gate.horizon, gate.corrections, gate.state, _sorted(gate.inputs), _sorted(gate.versions)],
         "result": hashlib.sha256(record.result(gate.number).encode()).hexdigest(),
         "transfers": _digest(transfers),

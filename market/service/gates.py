@@ -149,15 +149,17 @@ class Gates:
             rules = self._record.rules(inputs)
             before = self._record.newest_gate(start, length)
             revision = 0 if before is None else before.revision + 1
+            # Also where the clock was set back while no market ran: what was final stays so.
+            now = self.now if before is None else max(self.now, before.closed_at)
             gate = self._record.close_gate(
                 start,
                 length,
-                now=self.now,
+                now=now,
                 versions=versions(),
                 horizon=self._record.horizon(),
                 corrections=self._record.last_correction(),
                 inputs=inputs,
-                state=state_of(rules, start, length, revision, self.now),
+                state=state_of(rules, start, length, revision, now),
             )
             settled = settled_by(self._record, rules, gate, SOLVER)
             _ENCODER.encode_into(settled.body, self._result)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from market.clearing.lp import SolverError
@@ -27,7 +26,6 @@ class MonthClosing:
         self._asked = threading.Event()
         self._asked.set()
         self._next_look = 0
-        self._same: dict[Month, int] = {}
         self._trouble = ""
 
     def ask(self) -> None:
@@ -57,12 +55,9 @@ class MonthClosing:
             record = Record(self._directory)
             try:
                 chain = Chain(record, self._directory)
-                for month in due(record, now, self._same):
-                    seen = record.last_gate_number(kind=None)
+                for month in due(record, now):
                     closed = months.close(record, month, now, lambda gate, rules, text: chain.add(gate))
                     chain.write_heads()
-                    if not closed:
-                        self._same[month] = seen
                     for one in closed:
                         again = f" again, correction {one.gate.revision}" if one.gate.revision else ""
                         bills = len(one.settled.households)
@@ -77,11 +72,8 @@ class MonthClosing:
         self._trouble = trouble
 
 
-def due(record: Record, now: int, same: Mapping[Month, int] = MappingProxyType({})) -> list[Month]:
-    """The months to be closed at ``now`` [epoch s], in order: not yet, or not since something in them was settled.
-
-    ``same``: the closure up to which a month has been found to come out as it is stored.
-    """
+def due(record: Record, now: int) -> list[Month]:
+    """The months to be closed at ``now`` [epoch s], in order: not yet, or not since something in them was settled."""
     last, first = record.last_gate(), record.first_start()
     if last is None or first is None:
         return []
@@ -93,7 +85,7 @@ def due(record: Record, now: int, same: Mapping[Month, int] = MappingProxyType({
     month = month_at(local(first, zone).date())
     while month.end(zone) <= settled_to:
         start, end = month.start(zone), month.end(zone)
-        if month not in closed or record.settled_after(max(closed[month], same.get(month, 0)), start, end):
+        if month not in closed or record.settled_after(closed[month], start, end):
             found.append(month)
         month = month.plus(1)
     return found

@@ -50,6 +50,7 @@ class ClosedMonth:
 class _Draft:
     """A month as it is to be booked."""
 
+    now: int
     inputs: Mapping[str, int]
     state: str
     settled: MonthSettled
@@ -61,9 +62,10 @@ def close(
 ) -> list[ClosedMonth]:
     """Close the month, or run it again, and with it the closed months after it that its credits change.
 
-    All in one transaction; nothing is stored for a month that comes out as it is. ``now`` [epoch s] decides whether
-    it is final. ``booked`` is called within the transaction after each closure. Raises BillingError when the month
-    cannot be closed, TariffError when a tariff does not hold for it.
+    All in one transaction; nothing is stored for a month that comes out as it is, unless something in it was settled
+    anew: that this changed nothing then must be known later too. ``now`` [epoch s] decides whether it is final.
+    ``booked`` is called within the transaction after each closure. Raises BillingError when the month cannot be closed,
+    TariffError when a tariff does not hold for it.
     """
     _check_due(record, record.rules(record.input_versions(NEWEST)), month)
     while True:
@@ -79,7 +81,7 @@ def close(
                 continue
             done = []
             for draft in drafts:
-                done.append(_book(record, draft, now))
+                done.append(_book(record, draft))
                 booked(done[-1].gate, done[-1].rules, draft.text)
             return done
 
@@ -151,15 +153,21 @@ def _drafts(record: Record, month: Month, now: int) -> list[_Draft]:
         inputs = _inputs(record, month)
         rules = record.rules(inputs)
         stored = newest(record, month, rules)
-        state = _state(record, stored, now, led_by == FINAL)
+        # Also where the clock was set back while no market ran: what was final stays so.
+        closed_at = now if stored is None else max(now, stored.closed_at)
+        state = _state(record, stored, closed_at, led_by == FINAL)
         if state == FINAL and stored is not None:
             # Nor do a tariff's newer words make a final month another.
             inputs = stored.inputs
             rules = record.rules(inputs)
         settled = derive(record, month, inputs, before=before, final=stored if state == FINAL else None)
         text = result_text(rules, settled)
-        if stored is None or not _same(record.result(stored.number), text):
-            found.append(_Draft(inputs, state, settled, text))
+        if (
+            stored is None
+            or record.settled_after(stored.number, stored.start, stored.start + stored.length)
+            or not _same(record.result(stored.number), text)
+        ):
+            found.append(_Draft(closed_at, inputs, state, settled, text))
         led_by = state
         before = carry_over(msgspec.json.decode(text))
         month = month.plus(1)
@@ -261,12 +269,12 @@ def so_far(record: Record, month: Month) -> tuple[Rules, dict[str, Any], int]:
     return rules, msgspec.json.decode(result_text(rules, settled)), settled.last + rules.interval_s
 
 
-def _book(record: Record, draft: _Draft, now: int) -> ClosedMonth:
+def _book(record: Record, draft: _Draft) -> ClosedMonth:
     settled, rules = draft.settled, record.rules(draft.inputs)
     gate = record.close_gate(
         settled.start,
         settled.length,
-        now=now,
+        now=draft.now,
         versions=versions(),
         horizon=record.horizon(),
         inputs=draft.inputs,

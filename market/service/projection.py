@@ -79,14 +79,13 @@ class Projection(threading.Thread):
     def _begin(self, record: Record) -> None:
         """An earlier record's points go; after a power cut, what the series may have lost is written again.
 
-        A series that does not hold the record's first interval, or is further than the record, is not this record's.
+        A series that is further than the record, or holds neither the record's first interval (which a database may
+        have let go) nor the last one said to be written, is not this record's. Raises SeriesError while it is away.
         """
         position = read_position(self._directory, self._name)
-        first = next(record.gates(), None)
-        try:
-            ours = first is not None and bool(self._series.community(first.start, first.start + first.length))
-        except SeriesError:
-            ours = True  # it is away: nobody knows
+        known = [gate for gate in (next(record.gates(), None), record.last_gate(up_to=position)) if gate is not None]
+        spans = [(gate.start, gate.start + gate.length) for gate in known] or [(0, 1)]
+        ours = any(self._series.community(*span) for span in spans)
         if position > record.last_gate_number() or not ours:
             position = 0
             write_position(self._directory, self._name, 0)
@@ -98,8 +97,8 @@ class Projection(threading.Thread):
         self._position = max(0, position - GATES_PER_WRITE)
 
     def _write_next(self, record: Record) -> bool:
-        """Write the next gates' points; False when there are none."""
-        position = self._position
+        """Write the next gates' points; False when there are none. A rebuild that was begun sets us back with it."""
+        begin = position = self._position = min(self._position, read_position(self._directory, self._name))
         batch: list[Point] = []
         for count, gate in enumerate(record.gates(after=position), start=1):
             batch.extend(points_of(record, gate))
@@ -110,7 +109,7 @@ class Projection(threading.Thread):
             return False
         self._series.write(batch)
         self._position = position
-        if position > read_position(self._directory, self._name):
+        if begin <= read_position(self._directory, self._name) < position:
             write_position(self._directory, self._name, position)
         return True
 
@@ -120,10 +119,13 @@ def rebuild(
 ) -> tuple[int, int]:
     """Forget the series and write it again from the record; returns (gate closures, points) written.
 
-    Safe beside a running market: both write the same points, and this ends no earlier than the record did.
-    ``progress`` is called with how many gate closures are done, of how many.
+    Safe beside a running market: both write the same points, and this ends no earlier than the record did. If it is
+    interrupted, the position stays where it came to: the market fills the rest. ``progress`` is called with how many
+    gate closures are done, of how many.
     """
+    write_position(directory, name, 0)
     series.clear()
+    write_position(directory, name, 0)  # what a running market wrote meanwhile may be gone
     done = count = 0
     batch: list[Point] = []
     total = record.last_gate_number()
@@ -133,13 +135,13 @@ def rebuild(
             done = gate.number
             if len(batch) >= POINTS_PER_WRITE:
                 series.write(batch)
+                write_position(directory, name, max(done, read_position(directory, name)))
                 count += len(batch)
                 batch.clear()
             progress(done, max(total, done))
         total = record.last_gate_number()
     series.write(batch)
-    if done > read_position(directory, name):
-        write_position(directory, name, done)
+    write_position(directory, name, max(done, read_position(directory, name)))
     return done, count + len(batch)
 
 

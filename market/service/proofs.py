@@ -62,7 +62,7 @@ def _revisions(record: Record, start: int, length: int, kind: str) -> Iterator[G
 
 def _shown(record: Record, gate: Gate, household: str, secret: bytes, newest: int) -> Shown:
     row = _row(record, gate.number)
-    if secret_name(secret) != msgspec.json.decode(row.sealed)["secret"]:
+    if secret_name(secret) != msgspec.json.decode(row.entry)["secret"]:
         raise ProofError(f"closure {gate.number} was made under a secret that is no longer here: it cannot be proven")
     accounts, _ = accounts_of(record, gate, record.transfers(gate.number))
     names = [account.name for account in accounts]

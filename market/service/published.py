@@ -7,11 +7,11 @@ import secrets
 import ssl
 from typing import Any
 
-import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from broker.contract import community_topic
+from market.service.chain import published
 
 WAIT_S = 10.0
 
@@ -54,8 +54,6 @@ def published_head(
     if isinstance(said, str):
         raise PublishedError(f"broker {host}:{port}: {said}")
     try:
-        head: dict[str, Any] = msgspec.json.decode(said)
-        head["number"], bytes.fromhex(head["head"])
-    except (KeyError, TypeError, ValueError):
+        return published(said)
+    except ValueError:
         raise PublishedError(f"broker {host}:{port}: what is retained on {topic} is not a head") from None
-    return head

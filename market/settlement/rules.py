@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from math import floor
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from market.settlement.document import Deadlines as DeadlinesBody
 from market.settlement.document import bodies_of
 from market.settlement.members import MemberColumns, in_columns
 from market.tariffs.bill import grid_share
+from market.tariffs.months import named_zone
 from market.tariffs.steps import one_price
 from market.tariffs.tariff import Tariff, flat_tariff, parse_tariff, undivided
 from market.tariffs.values import Promise, grid_fee, unsafe
@@ -151,7 +152,7 @@ def parse(bodies: Mapping[str, Any]) -> Rules:
         interval_s = int(community["interval_s"])
         if interval_s <= 0 or 86_400 % interval_s:
             raise ValueError(f"an interval of {interval_s} s does not divide the day")
-        zone = _zone(community["timezone"])
+        zone = named_zone(community["timezone"])
         offset_s = _undivided_offset_s(zone, interval_s)
         if offset_s is not None:
             raise ValueError(f"an interval of {interval_s} s does not divide the UTC offset of {offset_s} s in use")
@@ -188,13 +189,6 @@ def parse(bodies: Mapping[str, Any]) -> Rules:
         network=network,
         members=members,
     )
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"timezone {name!r} is unknown") from None
 
 
 def _undivided_offset_s(zone: ZoneInfo, interval_s: int) -> int | None:

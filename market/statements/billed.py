@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from market.settlement.rules import Rules
-from market.statements.figures import kwh, price, price_decimals, with_currency
+from market.statements.figures import amount, kwh, price, price_decimals, with_currency
 from market.statements.words import say
 from market.tariffs.amounts import Rounding, smallest
 from market.tariffs.months import month_of
-from market.tariffs.tariff import Tariff
+from market.tariffs.tariff import Tariff, Version
 
 GIFTS = ("received", "given")
 
@@ -98,6 +98,34 @@ class Billed:
     def tariff(self) -> Tariff | None:
         return self.rules.tariffs.get(self.body["tariff"])
 
+    @cached_property
+    def version(self) -> Version | None:
+        return None if self.tariff is None else self.tariff.of_month(month_of(self.result["month"]))
+
     @property
     def titles(self) -> Mapping[str, Mapping[str, str]]:
-        return {} if self.tariff is None else self.tariff.of_month(month_of(self.result["month"])).titles
+        return {} if self.version is None else self.version.titles
+
+    @property
+    def fixed(self) -> Mapping[str, str]:
+        """By name: how a charge that falls on no energy comes about."""
+        days, charges = month_of(self.result["month"]).days, () if self.version is None else self.version.charges
+        return {
+            charge.name: self.say("per-day", days=days, each=amount(charge.per_day, self.rules.currency))
+            if charge.per_day
+            else self.say("per-month")
+            for charge in charges
+            if not charge.per_kwh_ticks
+        }
+
+    def netted(self, way: str, imported_wh: int, exported_wh: int) -> str:
+        """How net metering comes to the energy that the bill ``way`` is about; '' without it."""
+        netted = self.body[way]["netted"]
+        if netted is None:
+            return ""
+        left = exported_wh - imported_wh
+        figures = {"imported": imported_wh, "exported": exported_wh, "used": netted["used_wh"]}
+        figures |= {"billed": netted["billed_wh"], "left": left}
+        return self.say(
+            "netted-left" if left > 0 else "netted", **{name: kwh(energy_wh) for name, energy_wh in figures.items()}
+        )

@@ -48,6 +48,9 @@ class _Page(FPDF):
     def normalize_text(self, text: str) -> str:
         """What the fonts do not have is shown as a box; for the minus stands a dash as long."""
         text = text.replace(MINUS, "–")
+        if not self.in_footer:
+            # Only there it stands for the number of pages.
+            text = text.replace(PAGES, "□")
         font = self.fonts[FONT]
         assert isinstance(font, TTFFont)
         known = font.cmap
@@ -69,6 +72,11 @@ class _Page(FPDF):
 
     def paragraph(self, text: str, height: float = LINE_MM) -> None:
         self.multi_cell(WIDTH_MM, height, text, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+
+    def height_of(self, width: float, text: str) -> float:
+        lines = self.multi_cell(width, LINE_MM, text, align="L", dry_run=True, output=MethodReturnValue.LINES)
+        assert isinstance(lines, list)
+        return LINE_MM * len(lines)
 
     def room_for(self, height: float) -> None:
         """Begin a new page when less than this is left: a heading stays with what it heads."""
@@ -110,7 +118,7 @@ def _head(page: _Page, bill: Statement) -> None:
         page.ink(QUIET, 9)
         page.cell(28, LINE_MM, name)
         page.ink(size=9)
-        page.next_line(WIDTH_MM - 28, LINE_MM, value)
+        page.multi_cell(WIDTH_MM - 28, LINE_MM, value, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     page.ln(4)
     page.rule()
     page.ln(4)
@@ -180,9 +188,7 @@ def _row(page: _Page, row: Row, due: str) -> None:
     height = LINE_MM
     for width, text, colour, size, style in columns:
         page.ink(colour, size, style)
-        lines = page.multi_cell(width - 2, LINE_MM, text, align="L", dry_run=True, output=MethodReturnValue.LINES)
-        assert isinstance(lines, list)
-        height = max(height, LINE_MM * len(lines))
+        height = max(height, page.height_of(width - 2, text))
     page.room_for(height + 1)
     if row.strong:
         page.rule()
@@ -203,12 +209,15 @@ def _grid(page: _Page, grid: TextTable) -> None:
     first = 66.0
     others = (WIDTH_MM - first) / (len(grid.heads) - 1)
     for number, row in enumerate((grid.heads, *grid.rows)):
-        page.room_for(6)
         page.ink(QUIET, 8) if number == 0 else page.ink()
-        page.cell(first, LINE_MM, row[0])
+        height = page.height_of(first - 2, row[0])
+        page.room_for(height + 1)
+        top = page.get_y()
+        page.multi_cell(first - 2, LINE_MM, row[0], align="L")
+        page.set_xy(MARGIN_MM + first, top)
         for text in row[1:]:
             page.cell(others, LINE_MM, text, align="R")
-        page.ln(LINE_MM)
+        page.set_xy(MARGIN_MM, top + height)
     if grid.note:
         page.ln(1)
         page.ink(QUIET, 8.5)

@@ -10,12 +10,12 @@ from market.statements.figures import amount, kwh
 from market.statements.words import say, words
 from market.tariffs.amounts import money
 from market.tariffs.pricing import DYNAMIC
-from market.tariffs.tariff import ENERGY
+from market.tariffs.tariff import BASE, ENERGY, EXPORT
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: ``how`` its amount came about. ``body`` is the stored line, where there is one."""
+    """A line of a table: ``how`` its amount came about. ``body`` has its parts, as a stored line names them."""
 
     what: str
     how: str
@@ -29,12 +29,18 @@ def tariff_row(
     language: str,
     currency: str,
     titles: Mapping[str, Mapping[str, str]],
+    fixed: Mapping[str, str],
     price: Callable[[int], str],
 ) -> Row:
-    """A stored line of a tariff's bill; ``titles`` are the tariff's own names of its lines, ``price`` writes one."""
+    """A stored line of a tariff's bill.
+
+    ``titles`` are the tariff's own names of its lines, ``fixed`` says how its charges without energy come about,
+    ``price`` writes one.
+    """
     what = _title(line["name"], language, titles)
     detail = _detail(line, language, titles)
-    return Row(f"{what}, {detail}" if detail else what, _how(line, language, currency, price), line["money"], body=line)
+    how = _how(line, language, currency, fixed, price)
+    return Row(f"{what}, {detail}" if detail else what, how, line["money"], body=line)
 
 
 def _title(name: str, language: str, titles: Mapping[str, Mapping[str, str]]) -> str:
@@ -52,10 +58,15 @@ def _detail(line: Mapping[str, Any], language: str, titles: Mapping[str, Mapping
             return say(language, "block", low=low, high=high) if high else say(language, "block-above", low=low)
     if detail in (DYNAMIC, "expired"):
         return say(language, detail)
-    return titles[detail].get(language) or titles[detail].get("en", detail) if detail in titles else ""
+    title = titles.get(detail, {})
+    # Of windows it is the name; what a charge falls on, or a level of the grid, has no title and goes without.
+    unnamed = detail if line["name"] in (ENERGY, EXPORT) else ""
+    return title.get(language) or title.get("en", unnamed)
 
 
-def _how(line: Mapping[str, Any], language: str, currency: str, price: Callable[[int], str]) -> str:
+def _how(
+    line: Mapping[str, Any], language: str, currency: str, fixed: Mapping[str, str], price: Callable[[int], str]
+) -> str:
     energy_wh, ticks, rate, of = (line[name] for name in ("energy_wh", "price_ticks", "rate", "of_money"))
     text = ""
     if energy_wh is not None and ticks is not None:
@@ -69,6 +80,10 @@ def _how(line: Mapping[str, Any], language: str, currency: str, price: Callable[
         text = say(language, "at-least", of=amount(of, currency))
     elif of is not None:
         text = amount(of, currency)
+    elif line["name"] == BASE:
+        text = say(language, "base-how")
+    else:
+        text = fixed.get(line["name"], "")
     rounding = line["rounding"]
     if rounding is None:
         return text

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from market.settlement.members import household_account
 from market.settlement.rules import Rules
 from market.statements.billed import GIFTS, Billed
 from market.statements.figures import amount, day, kwh, month_name
@@ -96,7 +97,7 @@ def statement(
         bars=tuple(_bars(bill)),
         tables=tuple(_tables(bill)),
         grids=tuple(_grids(bill)),
-        texts=tuple(_texts(bill, reference)),
+        texts=tuple(_texts(bill, closed=revision is not None)),
         reference=reference,
         closed_at=closed_at,
     )
@@ -161,7 +162,9 @@ def _tables(bill: Billed) -> Iterator[Table]:
         "supplier",
         bill.say("supplier-bill"),
         (*supplied, Row(bill.say("subtotal"), "", own["total"], strong=True)),
-        bill.say("supplier-note") + "".join(_for(bill, account) for account in ("state", "network")),
+        bill.say("supplier-note")
+        + "".join(_for(bill, account) for account in ("state", "network"))
+        + bill.netted("own", body["import_wh"] - body["bought_wh"], body["export_wh"] - body["sold_wh"]),
     )
     total_row = Row(bill.say("trades-total"), "", trades["due"], strong=True)
     yield Table("trades", bill.say("trades"), (*_trade_rows(bill), total_row))
@@ -170,19 +173,21 @@ def _tables(bill: Billed) -> Iterator[Table]:
     if body["true_up"]:
         how = bill.say("true-up-get" if body["true_up"] > 0 else "true-up-give")
         summed.append(Row(bill.say("true-up"), how, -body["true_up"]))
-    summed.append(Row(bill.say("total-receive" if total < 0 else "total-pay"), "", abs(total), strong=True))
+    word = "total-receive" if total < 0 else "total-pay"
+    summed.append(Row(bill.say(word), "", abs(total), strong=True, body={"money": total}))
     yield Table("total", bill.say("sum"), tuple(summed))
     by_itself = _tariff_rows(bill, alone)
     yield Table(
         "alone",
         bill.say("alone"),
         (*by_itself, Row(bill.say("alone-total"), "", alone["total"], strong=True)),
-        bill.say("alone-note"),
+        bill.say("alone-note") + bill.netted("alone", body["import_wh"], body["export_wh"]),
     )
 
 
 def _tariff_rows(bill: Billed, made: Mapping[str, Any]) -> list[Row]:
-    return [tariff_row(line, bill.language, bill.rules.currency, bill.titles, bill.price) for line in made["lines"]]
+    fixed, currency = bill.fixed, bill.rules.currency
+    return [tariff_row(line, bill.language, currency, bill.titles, fixed, bill.price) for line in made["lines"]]
 
 
 def _for(bill: Billed, account: str) -> str:
@@ -206,9 +211,10 @@ def _trade_rows(bill: Billed) -> Iterator[Row]:
     if trades["fees"]:
         yield Row(bill.say("fees"), bill.say("fees-how"), trades["fees"])
     if trades["rounding"]:
-        exact = amount(trades["due"] - trades["rounding"], bill.rules.currency)
-        rule = bill.say("rule-half-up", to=amount(smallest(bill.rules.currency), bill.rules.currency))
-        yield Row(bill.say("line-rounding"), bill.say("rounds", of=exact, rule=rule), trades["rounding"])
+        exact, currency = trades["due"] - trades["rounding"], bill.rules.currency
+        rule = bill.say("rule-half-up", to=amount(smallest(currency), currency))
+        how = bill.say("rounds", of=amount(exact, currency), rule=rule)
+        yield Row(bill.say("line-rounding"), how, trades["rounding"], body={"of_money": exact})
 
 
 def _grids(bill: Billed) -> Iterator[TextTable]:
@@ -240,7 +246,7 @@ def _credit_row(bill: Billed, way: str) -> tuple[str, ...]:
     return (bill.say(f"credit-{way}"), *(kwh(energy_wh) for energy_wh in figures))
 
 
-def _texts(bill: Billed, reference: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _texts(bill: Billed, *, closed: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
     promise, body = bill.result["promise"], bill.body
     if gifts := [bill.gift("gifts", gift) for gift in bill.gifts]:
         yield bill.say("gifts"), (*gifts, bill.say("gifts-true-up"))
@@ -261,7 +267,9 @@ def _texts(bill: Billed, reference: str) -> Iterator[tuple[str, tuple[str, ...]]
         checks.append(bill.say("check-missing", missing=missing))
     if body["estimated"]:
         checks.append(bill.say("check-estimated", count=body["estimated"]))
-    checks.append(bill.say("check-exact", reference=reference))
+    checks.append(bill.say("check-exact"))
+    if closed:
+        checks.append(bill.say("check-booked", account=household_account(body["household"])))
     if bill.tariff is not None:
         checks.append(bill.say("check-source", source=bill.tariff.source))
     yield bill.say("check"), tuple(checks)

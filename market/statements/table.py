@@ -54,7 +54,8 @@ def _row(section: str, row: Row, currency: str) -> list[str]:
         "" if ticks is None else decimal_text(ticks),
         "" if rate is None else rate,
         "" if of is None else money_text(of),
-        money_text(row.money),
+        # What is received stands below zero here, where no word goes before it.
+        money_text(row.body.get("money", row.money)),
         currency,
     ]
 

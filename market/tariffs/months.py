@@ -6,10 +6,20 @@ import re
 from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
+
+
+def named_zone(name: str) -> ZoneInfo:
+    """The zone of that name, which is the same on every machine. Raises ValueError."""
+    try:
+        if name != "localtime":
+            return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    raise ValueError(f"timezone {name!r} is unknown")
 
 
 class Month(NamedTuple):

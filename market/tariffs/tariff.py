@@ -8,13 +8,13 @@ from datetime import date
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from market.tariffs import document as written
 from market.tariffs.amounts import LEDGER_UNIT, Rounding, money, money_text, percent, smallest
-from market.tariffs.months import Month, local
+from market.tariffs.months import Month, local, named_zone
 from market.tariffs.pricing import FlatPrice, Priced, Progressive, Series, Windows, priced, progressive
 from market.units import ticks
 
@@ -141,7 +141,7 @@ def parse_tariff(body: Any) -> Tariff:
 def of_document(body: written.TariffDocument) -> Tariff:
     """Raises TariffError naming the tariff, the row and the reason."""
     try:
-        zone = _zone(body.timezone)
+        zone = named_zone(body.timezone)
         coin = smallest(body.currency)
         versions = []
         for number, row in enumerate(body.versions, start=1):
@@ -200,13 +200,6 @@ def _named(where: str, make: Callable[..., Made], *values: Any) -> Made:
         return make(*values)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"timezone {name!r} is unknown") from None
 
 
 def _version(row: written.Version, coin: int, source: str) -> Version:

@@ -204,6 +204,20 @@ def test_a_price_that_was_known_at_the_interval_counts_when_it_is_dropped_later(
     assert money_text(household(late, "a1").own.total) == "1.5"
 
 
+def test_a_month_is_billed_by_the_newest_words_of_its_tariff() -> None:
+    then, now = (community({"t": {**FLAT, "retail_per_kwh": price}}, {"a1": "t"}) for price in ("0.30", "0.40"))
+    month = close_month(now, MAY, intervals(then, MAY, [(0, {"a1": (1_000, 0)})]), {}, "curve")
+    assert money_text(household(month, "a1").own.total) == "0.4"
+    assert booked(month) == {("household:a1", "invoice"): "-0.1", ("supplier", "invoice"): "0.1"}
+
+
+def test_who_joins_within_a_month_pays_the_fixed_charges_of_all_of_it() -> None:
+    """As alone: the month of its supplier's contract is not the community's to divide."""
+    rules = community({"t": document(version(charges=[{"name": "standing", "per_day": "0.20"}]))}, {"a1": "t"})
+    one = household(closed(rules, [(20 * 24, {"a1": (1_000, 0)})]), "a1")
+    assert [money_text(made.total) for made in (one.own, one.alone)] == ["6.5", "6.5"], "31 x 0.20 and 0.30"
+
+
 def test_a_household_that_changes_its_tariff_is_billed_by_it_from_the_next_month_on() -> None:
     tariffs = {"old": FLAT, "new": {**FLAT, "retail_per_kwh": "0.40"}}
     before, after = (community(tariffs, {"a1": name}) for name in ("old", "new"))
@@ -251,6 +265,21 @@ def test_a_seller_whose_kwh_would_come_dearer_does_not_sell() -> None:
     assert household(month, "a1").use.sold_wh == 0
     month = closed(rules, [(0, {"a1": (5_000, 0), "a2": (15_000, 0)}), (12, {"a1": (0, 4_000), "a2": (0, 0)})])
     assert household(month, "a1").use.sold_wh == 4_000, "in the cheap block it gives up 0.10"
+
+
+@pytest.mark.parametrize(
+    ("offers", "traded"),
+    [
+        ({"a1": {"min_sell_per_kwh": "0.19"}, "a2": {"max_buy_per_kwh": "0.19"}}, 5_000),
+        ({"a1": {"min_sell_per_kwh": "0.20"}}, 0),
+        ({"a2": {"max_buy_per_kwh": "0.18"}}, 0),
+    ],
+)
+def test_a_households_own_limits_hold_for_the_netted_month(offers: dict[str, Any], traded: int) -> None:
+    """The posted price is 0.19; the tariffs leave 5 kWh to trade."""
+    rules = netting({"a1": "sun", "a2": "t"}, offers=offers, fee="0")
+    month = closed(rules, [(0, {"a1": (0, 0), "a2": (15_000, 0)}), (12, {"a1": (0, 9_000), "a2": (0, 0)})])
+    assert (household(month, "a1").use.sold_wh, household(month, "a2").use.bought_wh) == (traded, traded)
 
 
 def test_who_has_exported_sells_and_does_not_buy() -> None:

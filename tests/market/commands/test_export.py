@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from broker.keys import master_key
 from market.commands.main import main
 from market.record import Record
 from market.service import months
+from market.service.gates import Gates
+from market.service.market import MASTER_KEY_FILE
 from market.service.tables import TABLES
 from market.tariffs.amounts import money_text
-from tests.market.billed import HOMES, MAY, STEPS, settle_months
+from tests.market.billed import HOMES, MAY, STEPS, hear, settle_months
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +79,41 @@ def test_local_days_from_and_to_are_both_included(store: Path, tmp_path: Path) -
     assert {row["start"][:10] for row in rows} == {"2026-05-30", "2026-05-31", "2026-06-01"}
 
 
+def test_positions_and_bills_are_those_of_the_newest_revision(tmp_path: Path) -> None:
+    """Park's eleventh day comes late; transfers of both revisions stay."""
+    store, out = tmp_path / "store", tmp_path / "out"
+    settle_months(store, late=frozenset({("park", 10)}))
+    record = Record(store)
+    months.close(record, MAY, 0)
+    with record.transaction():
+        hear(record, master_key(store / MASTER_KEY_FILE), "park", 10)
+    assert len(list(Gates(record, 0.0).run_again())) == 2
+    months.close(record, MAY, 0)
+    record.close()
+    out.mkdir()
+    (position,) = (
+        row
+        for row in exported(store, out, "positions", "--from", "2026-05-11", "--to", "2026-05-11")
+        if row["household"] == "park"
+    )
+    assert (position["revision"], position["heard"], position["export_wh"]) == ("1", "yes", "5000")
+    (out / "positions.csv").unlink()
+    assert {row["revision"] for row in exported(store, out, "bills")} == {"1"}
+    (out / "bills.csv").unlink()
+    assert {row["revision"] for row in exported(store, out, "transfers")} == {"0", "1"}
+
+
 @pytest.mark.parametrize("what", TABLES)
 def test_parquet_holds_the_same_with_types(store: Path, tmp_path: Path, what: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     texts = exported(store, tmp_path, what)
     path = tmp_path / "table.parquet"
     assert main(["export", "--store", str(store), "--what", what, "--format", "parquet", "--out", str(path)]) == 0
-    rows = parquet.read_table(path).to_pylist()
+    table = parquet.read_table(path)
+    assert {str(table.schema.field(name).type) for name, kind in TABLES[what].columns if kind == "money"} <= {
+        "decimal128(38, 8)"
+    }
+    rows = table.to_pylist()
     assert len(rows) == len(texts)
     kinds = dict(TABLES[what].columns)
     for row, text in zip(rows, texts, strict=True):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from broker.contract import Reading
 from market.record import Gate, Record, RecordError, Transfer
-from market.record.rows import MONTH
+from market.record.rows import ESTIMATED, MONTH
 from market.settlement.rules import Registers
 
 MOST = 2**63 - 1
@@ -266,3 +266,11 @@ def test_whole_rows_in_the_order_they_were_stored(record: Record, monkeypatch: p
         [("m1", "o", 2)],
         [("stored", 5)],
     ]
+
+
+def test_an_estimate_never_stands_before_what_a_person_said(record: Record) -> None:
+    with record.transaction():
+        for energy, reason in ((10, "read from the display"), (20, ESTIMATED), (30, ESTIMATED)):
+            registers = Registers(energy, 0, 0, energy)
+            record.add_correction("m0", 900, 900, registers, reason=reason, author="who", now=0)
+    assert [record.registers(900, 900, 0, number)["m0", 900].import_wh for number in (1, 2, 3)] == [10, 10, 10]

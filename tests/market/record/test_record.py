@@ -54,6 +54,14 @@ def test_a_newer_format_is_refused_by_name(store: Path) -> None:
             Record(store, **options)
 
 
+def test_what_is_committed_is_written_through(record: Record, store: Path) -> None:
+    if (store / FILE_NAME).exists():
+        settings = {"journal_mode": "wal", "synchronous": 2}
+        assert {name: record._db.one(f"PRAGMA {name}")[0] for name in settings} == settings
+    else:
+        assert record._db.one("SHOW synchronous_commit") == ("on",)
+
+
 def test_a_change_of_inputs_applies_to_intervals_that_start_after_it(record: Record) -> None:
     assert set(record.store_inputs(BODIES, now=5_000)) == set(BODIES)
     assert record.store_inputs(BODIES, now=6_000) == []

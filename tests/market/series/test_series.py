@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.server
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,16 +19,20 @@ import pytest
 from market.series import (
     CommunityPoint,
     EmbeddedSeries,
+    FlowPoint,
+    HealthPoint,
     HouseholdPoint,
     HouseholdTotals,
     PartnerPoint,
     PartnerTotal,
     Point,
+    ReadingPoint,
     Series,
     SeriesError,
     series_from_environment,
 )
-from tests.servers import InfluxDatabase
+from market.series.lines import select
+from tests.servers import InfluxDatabase, InfluxServer
 
 HOUSEHOLD = HouseholdPoint(
     start=1_468_180_800,
@@ -193,6 +198,38 @@ def test_what_was_written_is_read_back_by_another_opening(open_series: Open) -> 
     assert reader.partners("h001", COMMUNITY.start, COMMUNITY.start + 1) == [PartnerTotal("h002", 100, 300)]
 
 
+def test_flows_registers_and_health_too(open_series: Open) -> None:
+    start = HOUSEHOLD.start
+    flows = [FlowPoint(start, 900, "n1", -250, 19_000, 0), FlowPoint(start + 900, 900, "n1", 0, None, 0)]
+    readings = [ReadingPoint(start + 900 * i, 900, "m001", "h001", 2**40 + i, 2, 3, 4, 0) for i in range(2)]
+    health = [HealthPoint(start + 900 * i, 900, 12, 11, 30, 4_711 + i, 0) for i in range(2)]
+    others: list[Point] = [
+        FlowPoint(start, 900, "n2", 1, 1, 0),
+        ReadingPoint(start, 900, "m002", "h001", 1, 1, 1, 1, 0),
+    ]
+    open_series().write([*reversed(flows), *reversed(readings), *reversed(health), *others])
+    reader = open_series()
+    ever = (0, 1 << 40)
+    assert (reader.flows("n1", *ever), reader.readings("m001", *ever), reader.health(*ever)) == (
+        flows,
+        readings,
+        health,
+    )
+    first = (start, start + 900)
+    assert reader.flows("n1", *first) == flows[:1]
+    assert reader.readings("m001", *first) == readings[:1]
+    assert reader.health(*first) == health[:1]
+    reader.clear()
+    assert [*reader.flows("n1", *ever), *reader.readings("m001", *ever), *reader.health(*ever)] == []
+
+
+@pytest.mark.parametrize("prices", [(19_000, None), (None, 19_000), (None, None)])
+def test_a_later_revisions_price_stands_bounded_or_not(series: Series, prices: tuple[int | None, int | None]) -> None:
+    for revision, price_ticks in enumerate(prices):
+        series.write([FlowPoint(HOUSEHOLD.start, 900, "n1", 5, price_ticks, revision)])
+    assert series.flows("n1", 0, 1 << 40) == [FlowPoint(HOUSEHOLD.start, 900, "n1", 5, prices[-1], 1)]
+
+
 def test_spans_are_half_open_and_answers_are_in_order(series: Series) -> None:
     series.write([later(HOUSEHOLD, i) for i in (2, 0, 3, 1)])
     series.write([replace(COMMUNITY, start=COMMUNITY.start + 900 * i) for i in (1, 0)])
@@ -311,6 +348,44 @@ def test_lengths_are_part_of_the_key(series: Series) -> None:
 def test_more_points_than_one_batch(series: Series) -> None:
     series.write([later(HOUSEHOLD, i) for i in range(6_000)])
     assert series.totals("h001", 0, 1 << 40).intervals == 6_000
+
+
+def test_corrections_months_apart_read_their_days_only(
+    influxdb: InfluxDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = series_from_environment(password_environment(influxdb), tmp_path, community="rural3")
+    months = 90 * 96
+    for i in (0, 1, months):
+        series.write([later(HOUSEHOLD, i), partner("h002", 5, 0, intervals=i)])
+    series.write([replace(partner("h001", 0, 5), household="h002")])
+    asked: list[int] = []
+
+    def seen(kind: type[Point], community: str, start: int, end: int, **tags: str) -> str:
+        asked.append(end - start)
+        return select(kind, community, start, end, **tags)
+
+    monkeypatch.setattr("market.series.lines.select", seen)
+    series.write([later(HOUSEHOLD, i, revision=1) for i in (0, 1, months)])
+    monkeypatch.undo()
+    assert len(asked) == 2
+    assert max(asked) <= 86_400
+    assert series.partners("h001", 0, 1 << 40) == []
+    assert series.partners("h002", 0, 1 << 40) == [PartnerTotal("h001", 0, 5)]
+    series.close()
+
+
+def test_what_the_database_lets_go_is_no_failure(
+    influxdb: InfluxDatabase, influxdb_server: InfluxServer, token_url: str, tmp_path: Path
+) -> None:
+    influxdb_server.query(f'ALTER RETENTION POLICY "autogen" ON "{influxdb.database}" DURATION 30d')
+    today = int(time.time()) // 900 * 900
+    environments = (password_environment(influxdb), token_environment(token_url, influxdb.database))
+    for environ, household in zip(environments, ("h001", "h002"), strict=True):
+        series = series_from_environment(environ, tmp_path, community="rural3")
+        kept = replace(HOUSEHOLD, household=household, start=today)
+        series.write([replace(HOUSEHOLD, household=household), kept])
+        assert series.household(household, 0, 1 << 40) == [kept]
+        series.close()
 
 
 def test_clear_forgets_everything(series: Series) -> None:

@@ -7,7 +7,7 @@ import json
 import threading
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -33,7 +33,9 @@ def environment(influxdb: InfluxDatabase, monkeypatch: pytest.MonkeyPatch) -> di
     return environ
 
 
-@pytest.mark.parametrize(("arguments", "duration"), [([], "0s"), (["--keep-days", "400"], "9600h0m0s")])
+@pytest.mark.parametrize(
+    ("arguments", "duration"), [([], "0s"), (["--keep-days", "400"], "9600h0m0s"), (["--keep-days", "1"], "24h0m0s")]
+)
 def test_version_1_gets_database_retention_and_hourly_sums(
     environment: dict[str, str],
     influxdb: InfluxDatabase,
@@ -47,12 +49,22 @@ def test_version_1_gets_database_retention_and_hourly_sums(
         assert main(["influx", "init", *arguments]) == 0
         said = capsys.readouterr().out
         assert "database" in said
-        assert ("400 days" if arguments else "for ever") in said
+        assert (f"{arguments[1]} days" if arguments else "for ever") in said
     policies = {row[0]: row[1] for row in rows(influxdb_server, f'SHOW RETENTION POLICIES ON "{influxdb.database}"')}
     assert policies == {"autogen": duration, "hours": "0s"}
     queries = json.loads(influxdb_server.query("SHOW CONTINUOUS QUERIES"))["results"][0]["series"]
     ours = next(table for table in queries if table["name"] == influxdb.database)
     assert {row[0] for row in ours["values"]} == {"pumasi_household_hours", "pumasi_community_hours"}
+    assert all("RESAMPLE EVERY 1h FOR 1w" in row[1] for row in ours["values"])
+
+
+def test_a_server_that_makes_no_policy_by_itself_gets_it_too(
+    environment: dict[str, str], influxdb: InfluxDatabase, influxdb_server: InfluxServer
+) -> None:
+    influxdb_server.query(f'DROP RETENTION POLICY "autogen" ON "{influxdb.database}"')
+    list(prepare(environment, 400))
+    policies = rows(influxdb_server, f'SHOW RETENTION POLICIES ON "{influxdb.database}"')
+    assert ["autogen", "9600h0m0s"] in [row[:2] for row in policies]
 
 
 def test_hourly_sums_are_the_sums_of_the_points(
@@ -60,21 +72,42 @@ def test_hourly_sums_are_the_sums_of_the_points(
 ) -> None:
     list(prepare(environment, None))
     series = InfluxSeries.with_password(influxdb.url, influxdb.user, influxdb.password, influxdb.database, "rural3")
-    series.write([COMMUNITY, *(later(HOUSEHOLD, i, import_wh=10 * i) for i in range(8))])
+    months = 90 * 96
+    series.write([COMMUNITY, *(later(HOUSEHOLD, i, import_wh=10 * i) for i in (*range(8), months))])
     for _ in range(2):
-        assert series.sum_hours()
+        assert series.sum_hours(COMMUNITY.start, COMMUNITY.start + months * 900)
     series.close()
     found = rows(
         influxdb_server,
-        f'SELECT import_wh, trade_money FROM "{influxdb.database}"."hours"."pumasi_household" WHERE household=\'h001\'',
+        f'SELECT import_wh, trade_money FROM "{influxdb.database}"."hours"."pumasi_household_hours"'
+        " WHERE household='h001'",
     )
-    assert [(row[1], row[2]) for row in found] == [(60, 15_200_000), (220, 15_200_000)]
+    assert [(row[1], row[2]) for row in found] == [(60, 15_200_000), (220, 15_200_000), (10 * months, 3_800_000)]
+
+
+def test_hourly_sums_outlive_their_points(
+    environment: dict[str, str], influxdb: InfluxDatabase, influxdb_server: InfluxServer
+) -> None:
+    """Those of hours whose points are gone stay, whatever is made again; so does that of an hour half gone."""
+    list(prepare(environment, None))
+    series = InfluxSeries.with_password(influxdb.url, influxdb.user, influxdb.password, influxdb.database, "rural3")
+    first, last = HOUSEHOLD.start, HOUSEHOLD.start + 11 * 900
+    points = [point for i in range(12) for point in (later(HOUSEHOLD, i), replace(COMMUNITY, start=first + 900 * i))]
+    series.write(points)
+    assert series.sum_hours(first, last)
+    series.clear()
+    series.write([point for point in points if point.start >= first + 6 * 900])
+    series.write([later(HOUSEHOLD, 11, import_wh=0)])
+    assert series.sum_hours(first, last)
+    series.close()
+    statement = f'SELECT import_wh FROM "{influxdb.database}"."hours"."pumasi_household_hours"'
+    assert [row[1] for row in rows(influxdb_server, statement)] == [480, 480, 360]
 
 
 def test_without_the_set_up_there_are_no_hourly_sums(influxdb: InfluxDatabase) -> None:
     series = InfluxSeries.with_password(influxdb.url, influxdb.user, influxdb.password, influxdb.database, "rural3")
-    series.write([HOUSEHOLD])
-    assert not series.sum_hours()
+    series.write([HOUSEHOLD, COMMUNITY])
+    assert not series.sum_hours(HOUSEHOLD.start, HOUSEHOLD.start)
     series.close()
 
 
@@ -173,6 +206,25 @@ def test_version_2_that_has_them_only_gets_the_retention(documented: tuple[Docum
     list(prepare(token_environment(url), None))
     changed = [(method, path, body) for method, path, _, body in state.asked if method != "GET"]
     assert changed == [("PATCH", "/api/v2/buckets/b1", {"retentionRules": []})]
+
+
+@pytest.mark.parametrize("version", ["v2.7.12", "3.2.0"])
+def test_versions_with_tokens_say_that_they_need_one(documented: tuple[Documented, str], version: str) -> None:
+    state, url = documented
+    state.version = version
+    environ = {"PUMASI_INFLUX_URL": url, "PUMASI_INFLUX_USER": "u", "PUMASI_INFLUX_PASSWORD": "p"}
+    with pytest.raises(SeriesError, match="is set up with PUMASI_INFLUX_TOKEN"):
+        list(prepare(environ, None))
+
+
+def test_with_both_it_is_the_bucket_that_is_written_to(documented: tuple[Documented, str]) -> None:
+    state, url = documented
+    state.version = "1.8.10"
+    state.answers = {("POST", "/query"): (200, {"results": [{}]})}
+    both = {"PUMASI_INFLUX_USER": "u", "PUMASI_INFLUX_PASSWORD": "p", "PUMASI_INFLUX_DATABASE": "elsewhere"}
+    said = list(prepare({**token_environment(url), **both}, None))
+    assert said[0] == "InfluxDB 1.8.10: database pumasi is there"
+    assert not any("elsewhere" in arguments["q"] for _, _, arguments, _ in state.asked)
 
 
 def test_version_2_without_the_organisation_is_told(documented: tuple[Documented, str]) -> None:

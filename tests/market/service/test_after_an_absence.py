@@ -11,6 +11,7 @@ from market.record import Record
 from market.record.rows import CORRECTED, FINAL
 from market.service.audit import audit
 from market.service.chain import Chain
+from market.service.estimates import Estimates
 from market.service.gates import LOOK_BACK_S, Gates
 from market.service.replay import replay
 from tests.market.service.test_corrections import hear
@@ -21,15 +22,16 @@ STEPS = 6
 END = SINCE + STEPS * HALF_DAY_S
 
 
-def begun(store: Path) -> tuple[Record, Gates]:
-    """Settled for three days; one reading of m1 has not come."""
+def begun(store: Path, closed_at: int = END, m1_steps: int = STEPS) -> tuple[Record, Gates]:
+    """Settled for three days; one reading of m1 has not come, and those from ``m1_steps`` on."""
     record = Record(store)
     record.store_inputs(BODIES, now=0)
     gates = Gates(record, 0.0, 0, Chain(record, store))
     every = {(m, SINCE + step * HALF_DAY_S): registers(m, step + 1) for step in range(STEPS) for m in ("m0", "m1")}
     del every["m1", MISSING]
-    hear(record, gates, every, since=SINCE, length=HALF_DAY_S)
-    close(gates, END)
+    heard = {key: value for key, value in every.items() if key[0] == "m0" or key[1] < SINCE + m1_steps * HALF_DAY_S}
+    hear(record, gates, heard, since=SINCE, length=HALF_DAY_S)
+    close(gates, closed_at)
     return record, gates
 
 
@@ -90,4 +92,44 @@ def test_no_more_is_looked_at_than_what_may_have_been_left(tmp_path: Path) -> No
         close(gates, END + day * DAY_S)
     assert record.horizon_before(LOOK_BACK_S) == record.horizon() == 2 * STEPS - 1
     assert record.horizon_before(60 * DAY_S) == 0
+    record.close()
+
+
+@pytest.mark.parametrize("closed_at", [END, END + 130 * DAY_S], ids=["before", "while catching up"])
+def test_a_gap_that_became_final_while_no_market_looked_is_estimated(tmp_path: Path, closed_at: int) -> None:
+    """The market before ended in time, or had just closed the gates of all that it had been away for."""
+    record, _ = begun(tmp_path, closed_at)
+    now = END + 130 * DAY_S
+    gates, estimates = Gates(record, 0.0, 0, Chain(record, tmp_path)), Estimates(record)
+    gates.tick(now, 0.0)
+    assert estimates.fill(gates.rules, now, gates.next_start) == 1
+    assert estimates.fill(gates.rules, now, gates.next_start) == 0
+    assert [closed.gate.start for closed in gates.run_again()] == [MISSING, MISSING + HALF_DAY_S]
+    assert Estimates(record).fill(gates.rules, now, gates.next_start) == 0
+    check(record, tmp_path, FINAL)
+
+
+def test_a_market_that_ends_when_the_other_side_of_a_gap_has_come_loses_nothing(tmp_path: Path) -> None:
+    """The meter is silent at last; much later a reading of its outbox comes, and the market is killed."""
+    record, _ = begun(tmp_path, m1_steps=2)
+    now = END + 130 * DAY_S
+    gates = Gates(record, 0.0, 0, Chain(record, tmp_path))
+    estimates = Estimates(record)
+    assert estimates.fill(gates.rules, now, gates.next_start) == 0
+    close(gates, now)
+    hear(record, gates, {("m1", END - HALF_DAY_S): registers("m1", STEPS)}, since=SINCE, length=HALF_DAY_S)
+    estimates = Estimates(record)
+    assert estimates.fill(gates.rules, now, gates.next_start) == STEPS - 3
+    assert Estimates(record).fill(gates.rules, now, gates.next_start) == 0
+    record.close()
+
+
+def test_deadlines_that_became_shorter_while_no_market_looked_hide_no_gap(tmp_path: Path) -> None:
+    record, gates = begun(tmp_path)
+    now = END + 10 * DAY_S
+    close(gates, now)
+    shorter = {"estimate_after_days": 1, "bill_after_days": 1, "final_after_days": 2}
+    record.store_inputs({**BODIES, "community": {**BODIES["community"], "deadlines": shorter}}, now=now)
+    gates.learn()
+    assert Estimates(record).fill(gates.rules, now, gates.next_start) == 1
     record.close()

@@ -135,7 +135,16 @@ def test_a_market_says_that_its_record_ends_before_a_published_head(tmp_path: Pa
     record.close()
 
 
-@pytest.mark.parametrize("line", ["no json", "{}", '{"number": "1", "head": "ab"}', '{"number": 1, "head": "ab"}'])
+NO_HEADS = [
+    *("", "no json", "{}", "[]", "null", '{"number": "1", "head": "ab"}', '{"number": 1, "head": "ab"}'),
+    f'{{"number": true, "head": "{"ab" * 32}"}}',
+    f'{{"number": 1, "head": "{"AB" * 32}"}}',
+    f'{{"number": 1, "head": "{"ab" * 32}", "revision": "0"}}',
+    f'{{"number": 1, "head": "{"ab" * 32}", "more": {"[" * 100_000}',
+]
+
+
+@pytest.mark.parametrize("line", NO_HEADS, ids=range(len(NO_HEADS)))
 def test_what_is_no_file_of_heads_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / HEADS_FILE
     path.write_text(json.dumps({"number": 1, "head": "ab" * 32}) + f"\n{line}\n")
@@ -158,6 +167,19 @@ def test_a_secret_that_was_destroyed_is_followed_by_another(tmp_path: Path) -> N
     done = audit(record, tmp_path, quiet).chain
     assert done is not None
     assert (done.closures, done.tied) == (3, 1)
+    record.close()
+
+
+def test_another_stores_key_does_not_go_on_with_a_chain(tmp_path: Path) -> None:
+    """As when a second store is begun on the first one's database, while no market runs."""
+    settle_street(tmp_path, steps=2)
+    key = (tmp_path / "chain.key").read_text()
+    (tmp_path / "chain.key").unlink()
+    record = Record(tmp_path)
+    with pytest.raises(KeyFileError, match=r"chain.key: the newest head of .*record.sqlite is not signed by this key"):
+        Chain(record, tmp_path).catch_up(lambda text: None)
+    (tmp_path / "chain.key").write_text(key)
+    Chain(record, tmp_path).catch_up(lambda text: None)
     record.close()
 
 

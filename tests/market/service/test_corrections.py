@@ -276,8 +276,9 @@ def test_after_the_final_deadline_only_the_households_residual_moves(record: Rec
     }  # fmt: skip
     whole(record)
     correct(record, meter, last, registers, "back")
-    settle(record, gates, last + 900 + 121 * DAY_S)
-    assert balances(whole(record)) == money
+    settle(record, gates, last + 900 + 120 * DAY_S - 1)
+    assert balances(whole(record)) == money, "final, also for a market whose clock was set back"
+    assert {gate.state for gate in record.gates() if gate.start == last and gate.revision} == {FINAL}
 
 
 def test_a_result_that_was_final_cannot_be_passed_off_as_cleared(tmp_path: Path) -> None:
@@ -382,6 +383,62 @@ def test_estimates_are_made_again_when_a_reading_comes_into_their_gap(record: Re
     assert Estimates(record).fill(gates.rules, now + 60, gates.next_start) == 0
     settle(record, gates, now + 60)
     assert [used_wh(record, "m3", start) for start in at] == [0, 5, 5, 110]
+    whole(record)
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["restarted", "running"])
+def test_a_reading_that_comes_into_a_gap_before_its_own_deadline_makes_the_estimates_again(
+    record: Record, again: bool
+) -> None:
+    """Of two unknown ends the first is estimated; then the second becomes known, which was not due yet."""
+    gates, estimates = Gates(record, grace_s=0.0), Estimates(record)
+    at = [SINCE + 900 * step for step in range(4)]
+    hear(record, gates, {("m3", at[0]): Registers(0, 0, 0, 0), ("m3", at[3]): Registers(120, 0, 0, 120)})
+    settle(record, gates, END)
+    now = at[1] + 900 + 3 * DAY_S
+    assert estimates.fill(gates.rules, now, gates.next_start) == 1
+    settle(record, gates, now)
+    assert [used_wh(record, "m3", start) for start in at] == [0, 40, None, None]
+    hear(record, gates, {("m3", at[2]): Registers(10, 0, 0, 10)})
+    estimates.heard([(at[2], "m3")])
+    estimates = Estimates(record) if again else estimates
+    for later in (now + 1, now + 900, now + 1800):
+        estimates.fill(gates.rules, later, gates.next_start)
+        settle(record, gates, later)
+    assert [used_wh(record, "m3", start) for start in at] == [0, 5, 5, 110]
+    assert record.last_correction() == 2
+    whole(record)
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["restarted", "running"])
+def test_what_a_meter_measured_while_its_household_was_away_is_not_estimated(record: Record, again: bool) -> None:
+    """It left after the first interval and came back for the last; both its readings are put right at once."""
+    gates = Gates(record, grace_s=0.0)
+    at = [SINCE + 900 * step for step in range(4)]
+    truth = week(3)
+    hear(record, gates, {key: truth[key] for key in truth if key[1] == at[0]})
+    gates.tick(at[1], 0.0)
+    close_all(gates, 0.0)
+    others = [member for member in BODIES["members"] if member["household"] != "h3"]
+    record.store_inputs({**BODIES, "members": others}, now=at[1])
+    back = {"meter": "m3", "kid": 1, "since": at[3], **truth["m3", at[2]]._asdict()}
+    h3 = {**BODIES["members"][3], "meters": [back]}
+    record.store_inputs({**BODIES, "members": [*others, h3]}, now=at[3])
+    gates.learn()
+    hear(
+        record, gates, {key: truth[key] for key in truth if (key[0] != "m3" and key[1] > at[0]) or key == ("m3", at[3])}
+    )
+    settle(record, gates, END)
+    estimates = Estimates(record)
+    now = END + 4 * DAY_S
+    if not again:
+        assert estimates.fill(gates.rules, now, gates.next_start) == 0
+    for start in (at[0], at[3]):
+        correct(record, "m3", start, truth["m3", start])
+    assert estimates.fill(gates.rules, now, gates.next_start) == 0
+    settle(record, gates, now)
+    assert used_wh(record, "m3", at[3]) == truth["m3", at[3]].import_wh - truth["m3", at[2]].import_wh
+    assert all("estimated" not in record.result(gate.number) for gate in record.gates())
     whole(record)
 
 

@@ -133,6 +133,43 @@ def test_a_month_that_comes_out_the_same_is_not_derived_every_hour(
     record.close()
 
 
+@pytest.mark.parametrize("again", [True, False], ids=["restarted", "running"])
+def test_a_month_that_came_out_the_same_is_not_made_another_by_later_words(settled: Path, again: bool) -> None:
+    """It was settled anew and looked at before its tariff's words changed, by this market or by the one before it."""
+    now, last = JULY + 5 * DAY_S, JULY - HALF_DAY_S
+    said: list[str] = []
+    closing = MonthClosing(settled, said.append)
+    closing.look(now)
+    closing.stop(60)
+    record = Record(settled)
+    bills = record.result(record.last_gate_number(MONTH))
+    with record.transaction():
+        same = registers("m1", (JULY - SINCE) // HALF_DAY_S)
+        record.add_correction("m1", last, HALF_DAY_S, same, reason="as it was", author="operator", now=now)
+    gates = Gates(record, 0.0, 0, Chain(record, settled))
+    gates.now = now
+    assert [closed.gate.start for closed in gates.run_again()] == [last]
+    closing.ask()
+    closing.look(now)
+    closing.stop(60)
+    assert said[-1] == "month 2026-06 is closed again, correction 1: 2 bills"
+    document = record.document()
+    document["tariffs"]["standard"]["retail_per_kwh"] = "0.50"
+    record.store_document(document, now)
+    closing = MonthClosing(settled, said.append) if again else closing
+    for hour in range(1, 3):
+        closing.look(now + hour * 3600)
+        closing.stop(60)
+    assert len(said) == 3
+    newest = record.last_gate_number(MONTH)
+    assert record.result(newest) == bills
+    assert record.transfers(newest) == []
+    assert due(record, now + DAY_S) == []
+    replay(record, lambda done, total: None)
+    audit(record, settled, lambda done, total: None)
+    record.close()
+
+
 def test_what_stands_in_the_way_is_said_once_and_the_market_goes_on(
     settled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +220,36 @@ def test_intervals_that_settle_meanwhile_do_not_keep_a_month_from_closing(
     monkeypatch.setattr(months, "derive", derive)
     assert len(months.close(other, month_of("2026-05"), JULY)) == 1
     assert count == 1
+    market.close()
+    other.close()
+
+
+def test_a_month_is_derived_again_when_something_in_it_is_settled_meanwhile(
+    settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was derived before is not booked: its closure would say that it has seen what it has not."""
+    market, other = Record(settled), Record(settled)
+    gates = Gates(market, 0.0, 0, Chain(market, settled))
+    gates.now = JULY
+    real, count = months.derive, 0
+
+    def derive(*given: Any, **named: Any) -> Any:
+        nonlocal count
+        count += 1
+        found = real(*given, **named)
+        if count == 1:
+            lower = registers("m1", 1)._replace(import_wh=500)
+            with market.transaction():
+                market.add_correction("m1", SINCE, HALF_DAY_S, lower, reason="x", author="operator", now=JULY)
+            assert [closed.gate.start for closed in gates.run_again()] == [SINCE, SINCE + HALF_DAY_S]
+        return found
+
+    monkeypatch.setattr(months, "derive", derive)
+    chain = Chain(other, settled)
+    assert len(months.close(other, month_of("2026-05"), JULY, lambda gate, rules, text: chain.add(gate))) == 1
+    assert count == 2
+    monkeypatch.setattr(months, "derive", real)
+    replay(other, lambda done, total: None)
     market.close()
     other.close()
 

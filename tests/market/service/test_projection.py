@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import resource
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -15,9 +17,9 @@ import pytest
 
 from market.commands import main
 from market.record import Record
-from market.series import Point, Series, series_from_environment
-from market.series.position import POSITION_FILE, read_position
-from market.service.projection import Projection, points_of
+from market.series import EmbeddedSeries, FlowPoint, Point, Series, series_from_environment
+from market.series.position import POSITION_FILE, read_position, series_name, write_position
+from market.service.projection import Projection, points_of, rebuild
 from tests.market.series.test_series import password_environment
 from tests.market.settled import settle_street
 from tests.servers import InfluxDatabase, InfluxServer, wait_for_port
@@ -96,6 +98,141 @@ def test_rebuilt_it_is_equal_point_by_point(
     assert [series.partners(f"h{i:03}", *EVER) for i in range(1, 13)] == partners
     assert main(["influx", "status", "--store", str(store)]) == 0
     assert "7 of 7 gate closures, 0 behind" in capsys.readouterr().out
+    series.close()
+
+
+def test_what_an_interrupted_rebuild_left_out_the_market_fills(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settle_street(tmp_path)
+    series = series_from_environment(environ, tmp_path, community="c")
+    name = series_name(environ)
+    projection = Projection(tmp_path, series, name, lambda text: None)
+    projection.start()
+    until(lambda: read_position(tmp_path, name) == 7)
+    record = Record(tmp_path, read_only=True)
+    monkeypatch.setattr("market.service.projection.POINTS_PER_WRITE", 100)
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        rebuild(record, tmp_path, series, name, interrupt)
+    record.close()
+    assert main(["influx", "status", "--store", str(tmp_path)]) == 0
+    assert "3 of 7 gate closures, 4 behind" in capsys.readouterr().out
+    assert text(whole(tmp_path, series)) != text(due(tmp_path))
+    projection.wake()
+    until(lambda: read_position(tmp_path, name) == 7)
+    projection.stop(10)
+    assert text(whole(tmp_path, series)) == text(due(tmp_path))
+    series.close()
+
+
+def test_a_market_that_writes_while_a_rebuild_clears_leaves_no_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle_street(tmp_path)
+    series = EmbeddedSeries(tmp_path / "series.sqlite")
+    project(tmp_path, series, "c")
+    monkeypatch.setattr("market.service.projection.POINTS_PER_WRITE", 100)
+    record = Record(tmp_path, read_only=True)
+
+    def clear() -> None:
+        assert read_position(tmp_path, "c") == 0
+        write_position(tmp_path, "c", 5)  # the market's
+
+    def interrupt(done: int, total: int) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(series, "clear", clear)
+    with pytest.raises(InterruptedError):
+        rebuild(record, tmp_path, series, "c", interrupt)
+    assert read_position(tmp_path, "c") == 1
+    record.close()
+    series.close()
+
+
+def test_hourly_sums_are_made_again_too(
+    influxdb: InfluxDatabase,
+    influxdb_server: InfluxServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settle_street(tmp_path)
+    for name, value in password_environment(influxdb).items():
+        monkeypatch.setenv(name, value)
+    assert main(["influx", "init"]) == 0
+    assert main(["influx", "rebuild", "--store", str(tmp_path)]) == 0
+    assert "with hourly sums" in capsys.readouterr().out
+
+    def export_wh(place: str) -> list[list[int]]:
+        found = influxdb_server.query(f"SELECT sum(export_wh) FROM {place}", db=influxdb.database)
+        return json.loads(found)["results"][0]["series"][0]["values"]  # type: ignore[no-any-return]
+
+    assert export_wh('"hours"."pumasi_household_hours"') == export_wh('"pumasi_household"')
+    assert export_wh('"hours"."pumasi_community_hours"') == export_wh('"pumasi_community"')
+
+
+def project(store: Path, series: Series, name: str) -> None:
+    """As a market does that is started, and stopped when the series has come to the record's end."""
+    said: list[str] = []
+    projection = Projection(store, series, name, said.append)
+    projection.start()
+    until(lambda: read_position(store, name) == 7 or bool(said))
+    projection.stop(10)
+    assert said == []
+
+
+def test_a_database_that_lets_go_of_old_points_is_not_filled_again(
+    influxdb: InfluxDatabase, influxdb_server: InfluxServer, tmp_path: Path
+) -> None:
+    settle_street(tmp_path)
+    series = series_from_environment(password_environment(influxdb), tmp_path, community="c")
+    project(tmp_path, series, "kept")
+    first = series.community(*EVER)[0].start
+    influxdb_server.query(f"DELETE FROM /.*/ WHERE time = {first}s", db=influxdb.database)
+    kept = FlowPoint(first + 10 * 900, 900, "n1", 1, 1, 0)
+    series.write([kept])
+    project(tmp_path, series, "kept")
+    assert kept in series.flows("n1", *EVER)
+    # Another database of that name holds nothing of the record.
+    influxdb_server.query(f'DROP DATABASE "{influxdb.database}"')
+    influxdb_server.query(f'CREATE DATABASE "{influxdb.database}"')
+    project(tmp_path, series, "kept")
+    assert text(whole(tmp_path, series)) == text(due(tmp_path))
+    series.close()
+
+
+def test_what_a_power_cut_or_a_restored_record_leaves_is_put_right(tmp_path: Path) -> None:
+    settle_street(tmp_path)
+    series = EmbeddedSeries(tmp_path / "series.sqlite")
+    project(tmp_path, series, "c")
+    last = series.community(*EVER)[-1].start
+    lost = sqlite3.connect(tmp_path / "series.sqlite")
+    lost.execute("DELETE FROM household WHERE start = ?", (last,))
+    lost.commit()
+    lost.close()
+    project(tmp_path, series, "c")
+    assert text(whole(tmp_path, series)) == text(due(tmp_path))
+    # A record out of a backup is behind its series.
+    series.write([FlowPoint(last + 900, 900, "n1", 1, 1, 0)])
+    write_position(tmp_path, "c", 8)
+    project(tmp_path, series, "c")
+    assert text(whole(tmp_path, series)) == text(due(tmp_path))
+    series.close()
+
+
+def test_a_record_older_than_what_is_kept_does_not_hold_it_up(
+    influxdb: InfluxDatabase, influxdb_server: InfluxServer, tmp_path: Path
+) -> None:
+    settle_street(tmp_path)
+    influxdb_server.query(f'ALTER RETENTION POLICY "autogen" ON "{influxdb.database}" DURATION 30d')
+    series = series_from_environment(password_environment(influxdb), tmp_path, community="c")
+    project(tmp_path, series, "old")
+    assert series.community(*EVER) == []
     series.close()
 
 
@@ -218,6 +355,27 @@ def test_killed_and_back_the_gap_fills_by_itself(
     assert any("the market goes on" in line for line in said)
     assert "the gap is filled" in said[-1]
     assert text(whole(store, series)) == text(due(store))
+    series.close()
+
+
+def test_an_earlier_records_points_go_also_when_it_was_away_at_first(
+    own_server: InfluxServer, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("market.service.projection.RETRY_S", 0.1)
+    store = tmp_path_factory.mktemp("away")
+    settle_street(store)
+    series = series_from_environment(own_environment(own_server), store, community="c")
+    series.write([FlowPoint(0, 900, "n1", 1, 1, 0)])
+    kill(own_server)
+    said: list[str] = []
+    projection = Projection(store, series, "away", said.append)
+    projection.start()
+    until(lambda: bool(said))
+    own_server.start()
+    until(lambda: read_position(store, "away") == 7)
+    projection.stop(10)
+    assert text(whole(store, series)) == text(due(store))
+    assert len(said) == 2
     series.close()
 
 

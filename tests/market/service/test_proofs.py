@@ -188,9 +188,14 @@ def test_an_audit_takes_the_newest_head_from_the_broker(
     retain(broker, "pumasi/1/c/_chain", (other / HEADS_FILE).read_bytes().splitlines()[-1])
     assert main(words) == 1
     assert "audit: head 4 was published as" in capsys.readouterr().out
-    retain(broker, "pumasi/1/c/_chain", b"no head")
-    assert main(words) == 2
-    assert "is not a head" in capsys.readouterr().err
+    for said in (
+        b"no head",
+        b'{"number": "4", "head": "' + b"ab" * 32 + b'"}',
+        b'{"number": 4, "head": ' + b"[" * 9000,
+    ):
+        retain(broker, "pumasi/1/c/_chain", said)
+        assert main(words) == 2
+        assert "is not a head" in capsys.readouterr().err
 
 
 def retain(broker: MosquittoServer, topic: str, payload: bytes) -> None:

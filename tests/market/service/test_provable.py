@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,8 @@ def test_a_billed_month_is_proven_like_an_interval(record: Record, store: Path) 
             *("form", "signature", "chain", "membership", "sums", "bill", "transfers")
         ]
         assert checks[-1].holds, checks[-1]
+        others = set(HOUSEHOLDS) - {household}
+        assert not re.search(rf"\b({'|'.join(others)})\b", text), "whom it traded with stays on the bill"
     assert "2026-06" in next(check.text for check in checks if check.name == "bill")
     for change in ('\\"own\\":{', '\\"total\\":'):
         assert failing(text.replace(change, f"{change}1" if change.endswith(":") else f'{change}\\"x\\":1,', 1))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from market.settlement.interval import NETWORK, SUPPLIER, Settled, settle
+from market.clearing.clear import Clearing
+from market.mechanisms import Outcome
+from market.mechanisms.partners import trade_with_partners
+from market.settlement.interval import NETWORK, SUPPLIER, Settled, SettlementError, settle
 from market.settlement.rules import Registers, Rules, parse, split
 from tests.market.bodies import COMMUNITY, TARIFFS
 
@@ -102,3 +107,31 @@ def test_one_sided_and_empty_intervals_settle(flows: dict[str, tuple[int, int]])
     supplier = sum(posting.money for posting in settled.postings if posting.account == SUPPLIER)
     households = sum(row.residual_money for row in settled.positions)
     assert supplier == -households
+
+
+def more(values: Any) -> Any:
+    """The first order gets one more."""
+    return values + (np.arange(len(values)) == 0)
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "wrong", "said"),
+    [
+        (Outcome, "money", more, "the money does not sum to zero"),
+        (Outcome, "accepted_wh", more, "bought 300 Wh, sold 301 Wh"),
+        (Clearing, "dual", more, "the certificate's gap is 1"),
+        (Clearing, "matches", lambda _: lambda: [np.zeros(0, np.int64)] * 3, "the matches do not add up to the 300 Wh"),
+    ],
+)
+def test_a_defect_of_the_mechanism_is_found_before_anything_is_booked(
+    monkeypatch: pytest.MonkeyPatch, of: type, name: str, wrong: Callable[[Any], Any], said: str
+) -> None:
+    def broken(*given: Any) -> Any:
+        outcome, partners = trade_with_partners(*given)
+        at = outcome if of is Outcome else outcome.clearing
+        object.__setattr__(at, name, wrong(getattr(at, name)))
+        return outcome, partners
+
+    monkeypatch.setattr("market.settlement.interval.trade_with_partners", broken)
+    with pytest.raises(SettlementError, match=said):
+        run(rules("a1", "a2"), a1=(0, 500), a2=(300, 0))

@@ -68,6 +68,7 @@ def change(path: list[Any], value: Any) -> dict[str, Any]:
         (["members"], [], "length >= 1"),
         (["interval_s"], 700, "does not divide the day"),
         (["interval_s"], 14_400, "does not divide the UTC offset of 3600 s"),
+        (["timezone"], "localtime", "timezone 'localtime' is unknown"),
         (["timezone"], "Europe/Nowhere", "timezone 'Europe/Nowhere' is unknown"),
         (["mechanism"], "auction", "'auction' is unknown"),
         (["reference", "retail_per_kwh"], "0.05", "feed-in above retail"),

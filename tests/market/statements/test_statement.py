@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fpdf import FPDF
 
 from market.billing.result import month_result
 from market.record import Record
@@ -24,6 +26,7 @@ from market.statements.words import LANGUAGES, words
 from market.tariffs.amounts import money, money_text
 from tests.market.billed import JUNE, MAY, settle_months
 from tests.market.billing import months as months_of
+from tests.market.tariffs.documents import document, version
 
 Closed = tuple[Rules, dict[str, Any]]
 
@@ -72,7 +75,7 @@ def test_sections_add_up_to_what_is_due(closed: Closed, home: str, language: str
     for section in ("supplier", "trades", "alone"):
         assert sum(found[section][:-1]) == found[section][-1], section
     assert found["total"][:2] == [found["supplier"][-1], found["trades"][-1]]
-    assert sum(found["total"][:-1]) == Decimal(money_text(body(closed, home)["total"]))
+    assert sum(found["total"][:-1]) == found["total"][-1] == Decimal(money_text(body(closed, home)["total"]))
 
 
 def test_a_bill_in_figures(closed: Closed) -> None:
@@ -83,6 +86,7 @@ def test_a_bill_in_figures(closed: Closed) -> None:
     supplier = {row.what: (row.how, money_text(row.money)) for row in bill.tables[0].rows}
     assert supplier["Energy, 0 to 100 kWh"] == ("100 kWh × ₩100.0", "10000")
     assert supplier["Energy, above 100 kWh"] == ("8 kWh × ₩300.0", "2400")
+    assert supplier["Base charge"] == ("of the highest block that is reached", "500")
     assert supplier["vat"] == ("10 % of 12,900 rounded to 1", "1290")
     assert supplier["Supplier’s bill"] == ("", "14190")
     trades = {row.what: (row.how, money_text(row.money)) for row in bill.tables[1].rows}
@@ -100,6 +104,50 @@ def test_korean_in_its_own_words(closed: Closed) -> None:
     assert ("기간", "2026년 6월 1일 ~ 2026년 6월 30일") in bill.facts
     credits = next(grid for grid in bill.grids if grid.key == "credits")
     assert credits.rows == (("실제", "0", "0", "0", "0"), ("공동체가 없었을 경우", "124", "0", "0", "244"))
+
+
+def test_net_metering_says_how_it_comes_to_what_is_billed(closed: Closed) -> None:
+    """Park takes 1 kWh a day and makes 5 more than that; June has 30 days, and 120 kWh were sold."""
+    sold = body(closed, "park")["sold_wh"]
+    own, _, _, alone = made(closed, "park").tables
+    assert sold == 120_000
+    assert "30 kWh supplied − 30 kWh fed in − 0 kWh of earlier credits = 0 kWh billed." in own.note
+    assert "150 kWh fed in − 30 kWh supplied = 120 kWh of credits; no kWh is billed." in alone.note
+    assert all("fed in" not in table.note for table in made(closed, "kim").tables)
+
+
+def test_each_line_says_what_it_is_and_how_it_comes_about() -> None:
+    """Windows without a title go by their names; charges on no energy say for what time they are."""
+    windows = [
+        {"name": "off-peak", "from": "22:00", "to": "06:00", "per_kwh": "0.2"},
+        {"name": "peak", "from": "06:00", "to": "22:00", "per_kwh": "0.3", "title": {"en": "Peak"}},
+    ]
+    charges = [
+        {"name": "standing", "per_day": "0.20", "rounding": {"to": "0.01"}},
+        {"name": "meter", "per_month": "2"},
+        {"name": "tax", "per_kwh": "0.01", "on": "import"},
+    ]
+    tariff = document(version(energy={"kind": "time-of-use", "windows": windows}, charges=charges))
+    rules = months_of.community({"t": tariff}, {"a1": "t"})
+    result = month_result(rules, months_of.closed(rules, [(1, {"a1": (4_000, 0)}), (12, {"a1": (7_000, 0)})]))
+    for language, found in (
+        ("en", [("Energy, off-peak", "4 kWh × 20.0 ct"), ("Energy, Peak", "7 kWh × 30.0 ct"),
+                ("standing", "31 days × 0.20 rounded to 0.01"), ("meter", "each month"), ("tax", "11 kWh × 1.0 ct")]),
+        ("ko", [("전력량 요금, off-peak", "4 kWh × 20.0 ct"), ("전력량 요금, Peak", "7 kWh × 30.0 ct"),
+                ("standing", "31일 × 0.20, 0.01 단위 반올림"), ("meter", "매월"), ("tax", "11 kWh × 1.0 ct")]),
+    ):  # fmt: skip
+        lines = made((rules, result), "a1", language).tables[0].rows[:5]
+        assert [(row.what, row.how.replace("\u00a0", " ")) for row in lines] == found
+        assert [money_text(row.money) for row in lines] == ["0.8", "2.1", "6.2", "2", "0.11"]
+
+
+def test_rounding_a_trade_has_its_parts_in_the_csv(gifts: Closed) -> None:
+    rules, result = (
+        gifts[0],
+        month_result(gifts[0], months_of.closed(gifts[0], [(12, {"a1": (0, 333), "b1": (333, 0)})])),
+    )
+    (row,) = (one for one in rows((rules, result), "b1") if one["what"] == "Rounding" and one["section"] == "trades")
+    assert Decimal(row["of"]) + Decimal(row["amount"]) == Decimal("0.07")
 
 
 @pytest.mark.parametrize(
@@ -123,6 +171,10 @@ def test_the_bill_says_which_promise_holds(closed: Closed, losses: int, paid: in
 def test_a_month_so_far_is_not_called_a_bill_and_a_correction_is_numbered(closed: Closed) -> None:
     assert made(closed, "kim", revision=None).title == "Electricity so far, June 2026: not a bill"
     assert ("Bill number", "street/kim/2026-06, correction 2") in made(closed, "kim", revision=2).facts
+    booked = "For this month the community’s ledger has booked exactly what you owe or receive to the account"
+    for revision, said in ((0, True), (None, False)):
+        texts = " ".join(dict(made(closed, "kim", revision=revision).texts)["Where the figures come from"])
+        assert (f"{booked} household:kim." in texts) == said
 
 
 def test_missing_and_estimated_intervals_are_said(closed: Closed) -> None:
@@ -149,6 +201,40 @@ def test_many_partners_and_signs_the_font_lacks_fit(closed: Closed) -> None:
     assert len(bill.grids[0].rows) == 21 and bill.grids[0].rows[-1][0] == "40 others"
     assert pdf(bill).startswith(b"%PDF-")
     assert len([row for row in csv_text(bill, bills[0]).splitlines() if row.startswith("partner,")]) == 60
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_long_names_stay_in_their_places(closed: Closed, monkeypatch: pytest.MonkeyPatch, language: str) -> None:
+    """What is wider than its place goes on in the next line; a cell does not wrap, so that all of it must fit."""
+    rules, result = closed
+    members = tuple(replace(member, name="긴이름" * 21) for member in rules.members)
+    bills = [bill | {"name": "W" * 64} for bill in result["bills"]]
+    seen = []
+    cell = FPDF.cell
+
+    def fitting(page: FPDF, w: float | None = None, h: float | None = None, text: str = "", **options: Any) -> Any:
+        seen.append(page.get_string_width(text) <= (w or 0))
+        assert seen[-1], text
+        return cell(page, w, h, text, **options)
+
+    monkeypatch.setattr(FPDF, "cell", fitting)
+    named = replace(rules, members=members), result | {"bills": bills}
+    for home in ("kim", "park"):
+        assert pdf(made(named, home, language)).startswith(b"%PDF-")
+    assert len(seen) > 50
+
+
+def test_a_name_is_not_taken_for_the_number_of_pages(closed: Closed, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules, result = closed
+    written: list[str] = []
+    monkeypatch.setattr(
+        FPDF,
+        "normalize_text",
+        lambda page, text: (written.append(text), text)[1],  # the end of the line of calls
+    )
+    pdf(statement(rules, result | {"bills": [b | {"name": "¤¤"} for b in result["bills"]]}, "kim", "en", revision=0,
+                  closed_at=0))  # fmt: skip
+    assert "□□ (kim)" in written and "page 1 of ¤" in written
 
 
 def test_the_csv_has_the_same_columns_in_every_language(closed: Closed) -> None:

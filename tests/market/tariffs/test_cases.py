@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from market.commands.main import main
 from market.tariff_files import built_in, read_tariff
 from market.tariffs import Amount, Bill, Usage, bill, exact_total, month_of
 from market.tariffs.amounts import money, money_text
+from tests.market.tariffs.documents import document, version
 
 KOREA_2016, KOREA_2024 = "kr-residential-low-2016", "kr-residential-low-2024"
 
@@ -52,6 +54,13 @@ def test_350_kwh_in_2024() -> None:
     made = month_bill(KOREA_2024, "2024-05", 350)
     assert money_text(made.before_rounding) == "71269"
     assert money_text(made.total) == "71260"
+
+
+@pytest.mark.parametrize(("energy_wh", "base"), [(0, "910"), (200_000, "910"), (200_001, "1600"), (400_001, "7300")])
+def test_the_base_charge_is_that_of_the_highest_block_reached(energy_wh: int, base: str) -> None:
+    """KEPCO's blocks: up to and including 200 kWh, up to and including 400, and above."""
+    made = bill(read_tariff(KOREA_2024), month_of("2024-05"), Usage({"": Amount(energy_wh, 0)}))
+    assert [money_text(line.money) for line in made.lines if line.name == "base"] == [base]
 
 
 def test_what_was_bought_and_then_not_used_is_given_back() -> None:
@@ -170,9 +179,17 @@ def test_what_the_command_says(capsys: pytest.CaptureFixture[str], arguments: li
         (["quote", KOREA_2016, "--kwh", "3", "--month", "2016-12"], "is not valid in all of 2016-12"),
         (["quote", KOREA_2016, "--kwh", "3", "--month", "2013-11"], "is not valid in all of 2013-11"),
         (["quote", KOREA_2016, "--kwh", "3", "--month", "July"], "'July' is not a month"),
+        (["quote", KOREA_2016, "--kwh", "3", "--month", ""], "--month: '' is not a month"),
     ],
 )
 def test_what_cannot_be_quoted_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], line: str) -> None:
     assert main(["tariff", *arguments]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and line in said.err
+
+
+def test_a_tariff_whose_first_month_is_beyond_the_calendar(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "late.json"
+    path.write_text(json.dumps(document(version(valid_from="9999-12-15"))))
+    assert main(["tariff", "quote", str(path), "--kwh", "3"]) == 2
+    assert capsys.readouterr().err == "pumasi: --month: '10000-01' is not a month such as 2016-07\n"

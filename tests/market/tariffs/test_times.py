@@ -181,9 +181,10 @@ def test_stretches_of_a_series_may_come_in_any_order() -> None:
 def test_rows_of_validity_hold_by_the_local_day() -> None:
     old = version(valid_until="2026-07-01")
     new = version(valid_from="2026-07-01", energy={"kind": "flat", "per_kwh": "0.35"})
-    of = parse_tariff(document(old, new))
-    assert price(of, "2026-06-30T23:45") == 30_000
-    assert price(of, "2026-07-01T00:00") == 35_000
+    for rows in ((old, new), (new, old)):
+        of = parse_tariff(document(*rows))
+        assert price(of, "2026-06-30T23:45") == 30_000
+        assert price(of, "2026-07-01T00:00") == 35_000
     assert of.of_month(month_of("2026-06")).span() == "2000-01-01 to 2026-07-01"
 
 

@@ -14,7 +14,7 @@ from market.tariffs import Amount, Bill, Credit, Tariff, TariffError, Usage, bil
 from market.tariffs.steps import buying, one_price, selling
 from market.tariffs.tariff import Metering
 from market.tariffs.values import Limits, grid_fee, unsafe, values
-from tests.market.tariffs.documents import blocks, tariff
+from tests.market.tariffs.documents import blocks, document, tariff, version
 from tests.market.tariffs.drawn import documents
 
 MONTH = month_of("2026-03")
@@ -68,6 +68,15 @@ def test_under_blocks_the_lowest_block_is_safe_for_a_buyer_and_the_highest_for_a
     assert values(metered, START, "month").limits == Limits(48_000, 0)
 
 
+def test_a_credit_may_be_worth_what_a_later_row_makes_of_it() -> None:
+    rows = [
+        version(valid_until="2027-01-01", energy=blocks({"per_kwh": "0.30"}), export={"kind": "net-metering"}),
+        version(valid_from="2027-01-01", energy=blocks({"per_kwh": "0.45"}), export={"kind": "net-metering"}),
+    ]
+    assert values(parse_tariff(document(*rows)), START, "interval").limits == Limits(0, 45_000)
+    assert values(parse_tariff(document(rows[0])), START, "interval").limits == Limits(0, 30_000)
+
+
 def test_korea() -> None:
     """(120 + 9 + 5) x 1.137 and (307.3 + 9 + 5) x 1.137 won, floored and ceiled to ticks."""
     korea = read_tariff("kr-residential-low-2024")
@@ -105,6 +114,9 @@ def test_a_months_kwh_at_what_they_are_worth() -> None:
         (10_000, 25_991_820), (200_000, 15_235_800), (40_000, 0),
     ]  # fmt: skip
     assert selling(korea, month, 430_000, 50_000) == [(20_000, 25_991_820), (30_000, 36_531_810)]
+    assert selling(korea, month, 430_000, 50_000, [Credit(month, 200_000)]) == [
+        (20_000, 15_235_800), (30_000, 25_991_820),
+    ], "credits come off before the blocks"  # fmt: skip
     assert selling(korea, month, 10_000, 50_000) == [(50_000, 15_235_800)]
     assert "for each time" in (one_price(read_tariff("eu-time-of-use")) or "") and one_price(korea) is None
 
