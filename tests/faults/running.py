@@ -91,4 +91,9 @@ def reading(market: Market, meter: str, step: int, *, key: bytes | None = None, 
 
 
 def publish(client: mqtt.Client, message: tuple[str, bytes], qos: int = 1) -> None:
+    # A broker that is back is back for each of its clients at a moment of its own.
+    deadline_s = time.monotonic() + 60
+    while not client.is_connected():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
     client.publish(*message, qos=qos).wait_for_publish(10)
