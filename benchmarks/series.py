@@ -3,8 +3,7 @@
     python -m benchmarks.series [--points 1000000] [--homes 1000] [--days 366]
 
 Writing is compared with ready-made lines sent to the same server in a bare loop, in the same run. Reading: a
-household's month and the community's day, p50 and p99. The year takes about 25 minutes and
-4 GB of disk, ``--days 30`` three.
+household's month and the community's day, p50 and p99. The year takes about 25 minutes and 4 GB of disk.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def measure(homes: int) -> str:
                     times.append(_timed(gates.close_next))
                 transfers, result = _rows(records[0])
                 gc.collect()
-                took_s["the bare rows"].append(_timed(lambda: _write(rows, transfers, result)))  # noqa: B023
+                took_s["the bare rows"].append(_timed(partial(_write, rows, transfers, result)))
         rows.close()
         for one in records:
             one.close()

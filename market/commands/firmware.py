@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from broker import identities, settings, site
-from broker.private_files import make_private_folder
+from broker.private_files import make_private_folder, write_private
 from broker.site import SiteError
 from firmware.host import bundle
 from firmware.host.bundle import Bundle, BundleError
@@ -112,7 +110,7 @@ def sign(arguments: argparse.Namespace) -> None:
     target = place / version
     if target.exists() and target.read_bytes() != whole:
         raise CommandError(f"{target}: there is another firmware {version}; count its version up in messages.py")
-    _write_whole(target, whole)
+    write_private(target, whole)
     print(f"{target}: firmware {version}, {len(whole):,} bytes, signed")
 
 
@@ -187,12 +185,3 @@ def _check_newer(store: Path, meters: list[str | None], new: Bundle) -> None:
                 f"{meter or 'all meters'}: {before['version']} was offered already, and meters refuse to go back to"
                 f" {new.version}"
             )
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Whole or not there at all: meters may be fetching."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
